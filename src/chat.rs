@@ -1,0 +1,204 @@
+//! How `account_import` is called and how it can fail: the only module that speaks HTTP to Tencent.
+//!
+//! It describes a failure and does not judge it; what follows is said in [`crate::outcome`].
+
+use std::{sync::OnceLock, time::Duration};
+
+use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+
+use crate::{admin::Credentials, signup::Signup};
+
+/// The command, as Tencent's documentation names it.
+const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
+/// Longest answer that is read, in bytes; a true one has some 100.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Longest `ErrorInfo` that is passed on, in characters.
+const MAX_INFO_CHARS: usize = 256;
+/// Longest `RequestId` that is passed on, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Tencent's answer to a call that it refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// `ErrorCode`.
+    pub code: i64,
+    /// `ErrorInfo`: Tencent's words, which may quote the request, so never for a log.
+    pub info: String,
+    /// `RequestId`, with which Tencent finds the call; newer gateways give one.
+    pub request_id: Option<String>,
+}
+
+/// A call that did not import the account.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// Tencent answered and said no.
+    Refused(Refusal),
+    /// An HTTP status other than 200: a proxy or a wrong host, since Tencent answers every error with 200.
+    Status(u16),
+    /// An answer that is none of Tencent's: what is wrong with it.
+    Unreadable(&'static str),
+    /// No answer in the time there was.
+    Timeout,
+    /// No connection: name, address or TLS.
+    NoConnection,
+    /// The connection broke, or spoke no HTTP, before an answer began.
+    Interrupted,
+}
+
+/// A client of one app's REST API.
+pub struct Chat {
+    pooled: Client,
+    unpooled: OnceLock<Client>,
+    url: Url,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<'a> {
+    #[serde(rename = "UserID")]
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nick: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    face_url: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    action_status: String,
+    error_code: i64,
+    #[serde(default)]
+    error_info: Option<String>,
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+impl Chat {
+    /// Makes a client for the host of `endpoint`; it connects when first used.
+    ///
+    /// # Errors
+    /// When the system's root certificates cannot be loaded.
+    pub fn new(endpoint: &Url) -> Result<Self, reqwest::Error> {
+        let mut url = endpoint.clone();
+        url.set_path(ACCOUNT_IMPORT);
+        Ok(Self { pooled: client(usize::MAX)?, unpooled: OnceLock::new(), url })
+    }
+
+    /// Imports one account within `timeout`; `random` must be new for every call.
+    ///
+    /// A call on a `new` connection takes none from the pool, where after a freeze all may be dead.
+    ///
+    /// # Errors
+    /// Anything but HTTP 200 with `ErrorCode` 0 and `ActionStatus` OK.
+    pub async fn account_import(
+        &self,
+        credentials: &Credentials,
+        signup: &Signup,
+        random: u32,
+        timeout: Duration,
+        new: bool,
+    ) -> Result<(), Failure> {
+        let client = if new { self.unpooled()? } else { &self.pooled };
+        let call = self.call(client, credentials, signup, random);
+        tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// Made when first needed: loading the root certificates again takes some 20 ms.
+    fn unpooled(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.unpooled.get() {
+            return Ok(client);
+        }
+        let client = client(0).map_err(|_| Failure::NoConnection)?;
+        Ok(self.unpooled.get_or_init(|| client))
+    }
+
+    async fn call(
+        &self,
+        client: &Client,
+        credentials: &Credentials,
+        signup: &Signup,
+        random: u32,
+    ) -> Result<(), Failure> {
+        let mut url = self.url.clone();
+        url.query_pairs_mut()
+            .append_pair("sdkappid", &credentials.sdk_app_id.to_string())
+            .append_pair("identifier", &credentials.identifier)
+            .append_pair("usersig", credentials.user_sig.expose_secret())
+            .append_pair("random", &random.to_string())
+            .append_pair("contenttype", "json");
+        let request = Request {
+            user_id: signup.user_id.reveal(),
+            nick: signup.nickname.as_deref(),
+            face_url: signup.avatar_url.as_deref(),
+        };
+        let text = serde_json::to_vec(&request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
+        let response = client.post(url).header("content-type", "application/json").body(text).send().await;
+        // The error goes no further than here: it has the URL in it, and the URL has the signature.
+        let response = response.map_err(|error| match error {
+            error if error.is_connect() => Failure::NoConnection,
+            error if error.is_timeout() => Failure::Timeout,
+            _ => Failure::Interrupted,
+        })?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Status(response.status().as_u16()));
+        }
+        Answer::parse(&body(response).await?)?.verdict()
+    }
+}
+
+impl Answer {
+    /// An answer is believed only as a whole: one without a number as `ErrorCode` says nothing about the account.
+    fn parse(body: &[u8]) -> Result<Self, Failure> {
+        if body.is_empty() {
+            return Err(Failure::Unreadable("the answer is empty"));
+        }
+        serde_json::from_slice(body).map_err(|error| match error.classify() {
+            Category::Data => Failure::Unreadable("the answer has no ActionStatus, or no number as ErrorCode"),
+            Category::Io | Category::Syntax | Category::Eof => Failure::Unreadable("the answer is not JSON"),
+        })
+    }
+
+    /// Success is `ErrorCode` 0 and `ActionStatus` OK, both.
+    fn verdict(self) -> Result<(), Failure> {
+        match (self.error_code, self.action_status.as_str()) {
+            (0, "OK") => Ok(()),
+            (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
+            (code, _) => Err(Failure::Refused(Refusal {
+                code,
+                info: self.error_info.unwrap_or_default().chars().take(MAX_INFO_CHARS).collect(),
+                // It is logged, so it must look like an ID.
+                request_id: self.request_id.filter(|id| {
+                    (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+                        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
+                }),
+            })),
+        }
+    }
+}
+
+/// Reads the whole body, as far as a true answer can go.
+async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreadable("the answer was cut off"))? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::Unreadable("the answer is longer than 64 KiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Redirects are not followed: they would carry the signature to another host.
+fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .pool_max_idle_per_host(idle_connections)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(reqwest::Error::without_url)
+}

@@ -1,0 +1,289 @@
+//! How an invocation is worked through.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_lambda_events::sqs::SqsBatchResponse;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
+use tracing::Level;
+
+use crate::{
+    event::{EventError, Invocation, Message},
+    import::{Attempt, Importer},
+    metrics::Tally,
+    outcome::Outcome,
+    queue::{Queue, QueueError},
+};
+
+/// What is kept free at the end of an invocation, to put messages back and to answer.
+const CLOSING_TIME: Duration = Duration::from_millis(500);
+/// What is kept free for the answer alone.
+const ANSWER_TIME: Duration = Duration::from_millis(150);
+
+/// The function: it keeps what lasts for the life of an environment.
+pub struct Handler {
+    importer: Importer,
+    queue: Queue,
+    max_in_flight: usize,
+    log_level: Level,
+    clock: fn() -> SystemTime,
+    random: fn() -> u32,
+    warm: AtomicBool,
+}
+
+/// What an invocation is answered with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To SQS or a pipe: which messages must come back.
+    Batch(SqsBatchResponse),
+    /// To a bus or a person: what became of the event.
+    Event(EventAnswer),
+}
+
+/// What became of a single event.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct EventAnswer {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meaning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+}
+
+/// An invocation that fails as a whole, so that Lambda tries it again.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// It cannot be taken apart.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// An event has to be tried again, and there is no queue to put it on.
+    #[error("the event was {outcome} with {code} and QUEUE_URL is not set: Lambda has to try it again")]
+    NoQueue {
+        /// What became of it.
+        outcome: &'static str,
+        /// Why.
+        code: String,
+    },
+    /// An event has to be tried again, and the queue did not take it.
+    #[error("the event could not be put on QUEUE_URL: {0}")]
+    NotPutBack(#[from] QueueError),
+}
+
+impl From<InvocationError> for Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        let error_type = match error {
+            InvocationError::Event(_) => "InvalidEvent",
+            InvocationError::NoQueue { .. } => "NotImported",
+            InvocationError::NotPutBack(_) => "NotPutBack",
+        };
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// What became of one message.
+struct Report<'a> {
+    message: &'a Message,
+    attempt: Attempt,
+    delay: Option<Duration>,
+}
+
+impl Handler {
+    /// Puts the function together; `clock` and `random` are the only ones it reads.
+    #[must_use]
+    pub fn new(
+        importer: Importer,
+        queue: Queue,
+        max_in_flight: usize,
+        log_level: Level,
+        clock: fn() -> SystemTime,
+        random: fn() -> u32,
+    ) -> Self {
+        Self { importer, queue, max_in_flight, log_level, clock, random, warm: AtomicBool::new(false) }
+    }
+
+    /// Works through an invocation and answers before its deadline.
+    ///
+    /// # Errors
+    /// When the event cannot be taken apart, or a single event has to be tried again and no queue takes it.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, InvocationError> {
+        let (event, context) = event.into_parts();
+        let (started, now) = (Instant::now(), (self.clock)());
+        let end =
+            started + (UNIX_EPOCH + Duration::from_millis(context.deadline)).duration_since(now).unwrap_or_default();
+        let invocation = Invocation::parse(&event, &context.request_id)?;
+        let mut tally = Tally::default();
+        let result = match &invocation {
+            Invocation::Batch(messages) => Ok(Answer::Batch(self.batch(messages, end, &mut tally).await)),
+            Invocation::Event(message) => self.event(message, end, &mut tally).await.map(Answer::Event),
+        };
+        let cold_start = !self.warm.swap(true, Ordering::Relaxed);
+        tracing::info!(
+            imported = tally.of("imported"),
+            ignored = tally.of("ignored"),
+            deferred = tally.of("deferred"),
+            blocked = tally.of("blocked"),
+            rejected = tally.of("rejected"),
+            cold_start,
+            duration_ms = millis(started.elapsed()),
+            "invocation done"
+        );
+        let out = &mut std::io::stdout().lock();
+        if let Err(error) =
+            tally.write(out, &context.env_config.function_name, self.log_level.as_str(), now, cold_start)
+        {
+            tracing::warn!(%error, "metrics not written");
+        }
+        result
+    }
+
+    async fn batch(&self, messages: &[Message], end: Instant, tally: &mut Tally) -> SqsBatchResponse {
+        let reports = self.work(messages, end, tally).await;
+        let back = || reports.iter().filter_map(|report| Some((report.message, report.delay?)));
+        let delays: Vec<_> = back().filter_map(|(message, delay)| Some((message.receipt.as_ref()?, delay))).collect();
+        if timeout_at(before(end, ANSWER_TIME), self.queue.delay(&delays)).await.is_err() {
+            tracing::warn!("not all delayed in time: the rest comes back after the queue's visibility timeout");
+        }
+        let mut answer = SqsBatchResponse::default();
+        answer.set_failures(back().map(|(message, _)| &message.id));
+        answer
+    }
+
+    async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<EventAnswer, InvocationError> {
+        let reports = self.work(std::slice::from_ref(message), end, tally).await;
+        let Some(Report { attempt: Attempt { outcome, .. }, delay, .. }) = reports.first() else {
+            return Err(InvocationError::NotPutBack(QueueError::timeout()));
+        };
+        let cause = outcome.cause();
+        if let Some(delay) = delay {
+            let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, *delay)).await;
+            if !put_back.unwrap_or(Err(QueueError::timeout()))? {
+                let code = cause.map(|cause| cause.code.to_string()).unwrap_or_default();
+                return Err(InvocationError::NoQueue { outcome: outcome.label(), code });
+            }
+        }
+        Ok(EventAnswer {
+            outcome: outcome.label(),
+            code: cause.map(|cause| cause.code.to_string()),
+            meaning: cause.map(|cause| cause.meaning.to_string()),
+            advice: cause.map(|cause| cause.advice),
+        })
+    }
+
+    /// Brings every message to its outcome, as far as the time goes; each gets exactly one report.
+    async fn work<'a>(&'a self, messages: &'a [Message], end: Instant, tally: &mut Tally) -> Vec<Report<'a>> {
+        let deadline = before(end, CLOSING_TIME);
+        let mut blocked = HashSet::new();
+        let mut reports: Vec<Report<'a>> = Vec::with_capacity(messages.len());
+        let mut report = |message: &'a Message, attempt: Attempt, reports: &mut Vec<Report<'a>>| {
+            let delay = attempt.outcome.delay(message.receives, (self.random)());
+            tally.count(&attempt.outcome, attempt.latency);
+            let report = Report { message, attempt, delay };
+            report.log(&mut blocked);
+            reports.push(report);
+        };
+        let mut done = stream::iter(lanes(messages))
+            .flat_map_unordered(self.max_in_flight, |lane| Box::pin(self.lane(lane, deadline)));
+        while let Ok(Some((message, attempt))) = timeout_at(deadline, done.next()).await {
+            report(message, attempt, &mut reports);
+        }
+        drop(done);
+        let finished: HashSet<&str> = reports.iter().map(|report| report.message.id.as_str()).collect();
+        for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
+            report(message, Attempt::none(Outcome::out_of_time()), &mut reports);
+        }
+        reports
+    }
+
+    /// Works through messages whose order must be kept: after one that comes back, the rest comes back too.
+    fn lane<'a>(&'a self, lane: Vec<&'a Message>, deadline: Instant) -> impl Stream<Item = (&'a Message, Attempt)> {
+        stream::iter(lane).scan(false, move |stopped, message| {
+            let out_of_turn = *stopped;
+            async move {
+                let attempt =
+                    if out_of_turn { Attempt::none(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
+                Some((message, attempt))
+            }
+        })
+    }
+
+    /// Brings one message to its outcome; a panic is this message's failure only.
+    async fn one(&self, message: &Message, deadline: Instant) -> Attempt {
+        let work = async {
+            let mut attempt = self.importer.import(&message.body, deadline).await;
+            if let Outcome::Rejected(cause) = &attempt.outcome
+                && let Err(error) = self.queue.park(message, cause).await
+            {
+                attempt.outcome = Outcome::not_parked(cause, &error.to_string());
+            }
+            attempt
+        };
+        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Attempt::none(Outcome::panicked()))
+    }
+}
+
+/// Sorts messages into lanes: a FIFO group keeps its order in one, any other message has one of its own.
+fn lanes(messages: &[Message]) -> Vec<Vec<&Message>> {
+    let mut lanes: Vec<Vec<&Message>> = Vec::new();
+    let mut by_group = HashMap::new();
+    for message in messages {
+        let next = lanes.len();
+        let lane = message.group.as_deref().map_or(next, |group| *by_group.entry(group).or_insert(next));
+        match lanes.get_mut(lane) {
+            Some(lane) => lane.push(message),
+            None => lanes.push(vec![message]),
+        }
+    }
+    lanes
+}
+
+impl Report<'_> {
+    /// Writes the one line there is about a message; `blocked` has the causes that were told as errors already.
+    fn log(&self, blocked: &mut HashSet<String>) {
+        let Attempt { user, outcome, latency } = &self.attempt;
+        let cause = outcome.cause();
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    message_id = self.message.id,
+                    user = user.as_ref().map(tracing::field::display),
+                    receives = self.message.receives,
+                    code = cause.map(|cause| &*cause.code),
+                    meaning = cause.map(|cause| &*cause.meaning),
+                    advice = cause.map(|cause| cause.advice),
+                    tencent_request_id = cause.and_then(|cause| cause.refusal.as_ref()?.request_id.as_deref()),
+                    latency_ms = latency.map(millis),
+                    back_in_s = self.delay.map(|delay| delay.as_secs()),
+                    "{}",
+                    outcome.label()
+                )
+            };
+        }
+        match outcome {
+            Outcome::Imported | Outcome::Ignored => line!(Level::INFO),
+            Outcome::Deferred(_) => line!(Level::WARN),
+            // Every message fails alike: one error is enough to wake somebody.
+            Outcome::Blocked(cause) if !blocked.insert(cause.code.to_string()) => line!(Level::WARN),
+            Outcome::Blocked(_) | Outcome::Rejected(_) => line!(Level::ERROR),
+        }
+    }
+}
+
+fn before(end: Instant, time: Duration) -> Instant {
+    end.checked_sub(time).unwrap_or(end)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

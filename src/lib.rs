@@ -1,0 +1,36 @@
+//! Imports every sign-up of an app into Tencent Chat: an AWS Lambda function behind SQS or EventBridge.
+//!
+//! Data goes one way, and a module imports only what stands above it:
+//!
+//! | module | the one question it answers |
+//! |---|---|
+//! | [`config`] | which settings there are |
+//! | [`event`] | what invoked us, and what document a message holds |
+//! | [`signup`] | what a valid sign-up is |
+//! | [`usersig`] | how a request is signed |
+//! | [`admin`] | where the key comes from and how long it is kept |
+//! | [`chat`] | how `account_import` is called and how it can fail |
+//! | [`outcome`] | what follows from each failure |
+//! | [`import`] | how one sign-up is imported |
+//! | [`queue`] | how a message is delayed, put back or parked |
+//! | [`metrics`] | what is counted |
+//! | [`handler`] | how an invocation is worked through |
+//! | [`logs`] | what may be written to the log |
+//!
+//! ```text
+//! invocation ─▶ Message ─▶ Signup ─▶ account_import ─▶ Failure? ─▶ Outcome ─▶ answer
+//!               event      signup    chat (admin)      chat        outcome    handler (queue)
+//! ```
+
+pub mod admin;
+pub mod chat;
+pub mod config;
+pub mod event;
+pub mod handler;
+pub mod import;
+pub mod logs;
+pub mod metrics;
+pub mod outcome;
+pub mod queue;
+pub mod signup;
+pub mod usersig;

@@ -1,0 +1,54 @@
+//! The Lambda function: settings, clients, key, run.
+
+use std::{process::ExitCode, time::SystemTime};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
+use chat_signup_import::{
+    admin::Admin, chat::Chat, config::Config, handler::Handler, import::Importer, logs::Logs, queue::Queue,
+};
+use lambda_runtime::{Error, service_fn};
+use std::time::Duration;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let logs = Logs::from_lookup(variable);
+    logs.init();
+    match run(logs).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(logs: Logs) -> Result<(), Error> {
+    let config = Config::from_lookup(variable)?;
+    let aws = aws_config::defaults(BehaviorVersion::latest())
+        // All else is left to the queue: a call of ours that fails costs nothing but a redelivery.
+        .retry_config(RetryConfig::standard().with_max_attempts(2))
+        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build())
+        .load()
+        .await;
+
+    let importer = Importer {
+        admin: Admin::new(aws_sdk_secretsmanager::Client::new(&aws), config.secret_id, SystemTime::now),
+        chat: Chat::new(&config.endpoint)?,
+        detail_type: config.detail_type,
+        request_timeout: config.request_timeout,
+        random,
+    };
+    // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
+    let _ = importer.admin.credentials().await;
+    let queue = Queue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url, config.parking_queue_url);
+    let handler = Handler::new(importer, queue, config.max_in_flight, logs.level, SystemTime::now, random);
+    lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn random() -> u32 {
+    fastrand::u32(..)
+}

@@ -1,0 +1,91 @@
+//! What is counted: one invocation's numbers, in CloudWatch's embedded metric format.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_sqs::primitives::{DateTime, DateTimeFormat};
+use serde_json::{Map, Value, json};
+
+use crate::outcome::Outcome;
+
+/// The CloudWatch namespace of all metrics.
+pub const NAMESPACE: &str = "ChatSignupImport";
+/// Most values of one metric in one document (embedded metric format).
+const MAX_VALUES: usize = 100;
+
+/// The numbers of one invocation.
+#[derive(Default)]
+pub struct Tally {
+    outcomes: BTreeMap<&'static str, u64>,
+    codes: BTreeMap<String, u64>,
+    latencies: Vec<u64>,
+}
+
+impl Tally {
+    /// Counts a message; `latency` is what its calls took, if any was made.
+    pub fn count(&mut self, outcome: &Outcome, latency: Option<Duration>) {
+        *self.outcomes.entry(outcome.label()).or_default() += 1;
+        if let Some(cause) = outcome.cause() {
+            *self.codes.entry(cause.code.to_string()).or_default() += 1;
+        }
+        self.latencies.extend(latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    /// How many messages had the outcome of this label.
+    #[must_use]
+    pub fn of(&self, label: &str) -> u64 {
+        self.outcomes.get(label).copied().unwrap_or_default()
+    }
+
+    /// Writes the numbers, a line each document.
+    ///
+    /// `level` is the lowest level that Lambda's log filter lets through: without it, a filter above INFO would
+    /// drop the metrics, and every alarm would go blind.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn write(
+        &self,
+        out: &mut impl Write,
+        function: &str,
+        level: &str,
+        now: SystemTime,
+        cold_start: bool,
+    ) -> io::Result<()> {
+        let mut document = |dimensions: Value, unit: &str, values: Map<String, Value>, code: Option<&str>| {
+            let names: Vec<Value> = values.keys().map(|name| json!({"Name": name, "Unit": unit})).collect();
+            let mut line = json!({
+                "timestamp": DateTime::from(now).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+                "level": level,
+                "FunctionName": function,
+                "_aws": {
+                    "Timestamp": now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
+                    "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": names}],
+                },
+            });
+            if let Some(fields) = line.as_object_mut() {
+                fields.extend(values);
+                fields.extend(code.map(|code| ("ErrorCode".to_owned(), json!(code))));
+            }
+            writeln!(out, "{line}")
+        };
+
+        let by_function = json!([["FunctionName"]]);
+        let counts = ["Imported", "Ignored", "Deferred", "Blocked", "Rejected"]
+            .map(|name| (name.to_owned(), json!(self.of(&name.to_ascii_lowercase()))));
+        let cold_start = ("ColdStart".to_owned(), json!(u8::from(cold_start)));
+        document(by_function.clone(), "Count", counts.into_iter().chain([cold_start]).collect(), None)?;
+        for latencies in self.latencies.chunks(MAX_VALUES) {
+            let values = Map::from_iter([("CallLatency".to_owned(), json!(latencies))]);
+            document(by_function.clone(), "Milliseconds", values, None)?;
+        }
+        for (code, count) in &self.codes {
+            let values = Map::from_iter([("Failures".to_owned(), json!(count))]);
+            document(json!([["FunctionName", "ErrorCode"]]), "Count", values, Some(code))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What follows from each failure: the only place that judges.
+
+pub mod codes;
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::{
+    admin::AdminError,
+    chat::{Failure, Refusal},
+};
+use codes::Fate;
+
+/// Longest delay: it bounds how late a sign-up is once a fault is over. It is also SQS's limit for a sent message.
+pub const MAX_DELAY: Duration = Duration::from_mins(15);
+/// Upper end of the first delay of a deferred message; it doubles with every receive.
+const DEFERRED: Duration = Duration::from_secs(5);
+/// Shortest delay of a blocked message, and the upper end of what is added to it at first. Tencent wants a minute's
+/// silence after 70050.
+const BLOCKED: Duration = Duration::from_mins(1);
+
+/// What became of a message.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// The account is there. Acknowledged.
+    Imported,
+    /// Not a sign-up. Acknowledged and counted.
+    Ignored,
+    /// Time may cure it. Back to the queue.
+    Deferred(Cause),
+    /// An operator must act, then it heals by itself. Back to the queue for long.
+    Blocked(Cause),
+    /// It will never succeed as it is. Parked with the reason, then acknowledged.
+    Rejected(Cause),
+}
+
+/// Why a message was not imported. Only `refusal` may have a part of the message in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cause {
+    /// A word or number for logs and metrics: Tencent's `ErrorCode`, or ours such as `timeout`.
+    pub code: Cow<'static, str>,
+    /// What it means.
+    pub meaning: Cow<'static, str>,
+    /// What an operator can do about it.
+    pub advice: &'static str,
+    /// Tencent's answer, for the parked message.
+    pub refusal: Option<Refusal>,
+}
+
+impl Cause {
+    fn new(code: &'static str, meaning: impl Into<Cow<'static, str>>, advice: &'static str) -> Self {
+        Self { code: code.into(), meaning: meaning.into(), advice, refusal: None }
+    }
+}
+
+impl Outcome {
+    /// The outcome in one word, as logs and metrics have it.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Imported => "imported",
+            Self::Ignored => "ignored",
+            Self::Deferred(_) => "deferred",
+            Self::Blocked(_) => "blocked",
+            Self::Rejected(_) => "rejected",
+        }
+    }
+
+    /// Why the message was not imported.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Imported | Self::Ignored => None,
+            Self::Deferred(cause) | Self::Blocked(cause) | Self::Rejected(cause) => Some(cause),
+        }
+    }
+
+    /// How long a message that was received `receives` times stays away; `None` if it need not come back.
+    ///
+    /// Full jitter: `random` picks evenly, so that a backlog does not return all at once.
+    #[must_use]
+    pub fn delay(&self, receives: u32, random: u32) -> Option<Duration> {
+        let (floor, first) = match self {
+            Self::Imported | Self::Ignored | Self::Rejected(_) => return None,
+            Self::Deferred(_) => (Duration::from_secs(1), DEFERRED),
+            Self::Blocked(_) => (BLOCKED, BLOCKED),
+        };
+        let doubled = first.saturating_mul(1 << receives.saturating_sub(1).min(16));
+        let span = doubled.min(MAX_DELAY.saturating_sub(floor)).as_secs();
+        Some(floor + Duration::from_secs(((span + 1) * u64::from(random)) >> u32::BITS))
+    }
+
+    /// Judges a failed call of `account_import` after which nothing else is tried.
+    #[must_use]
+    pub fn of_call(failure: Failure) -> Self {
+        let meaning = codes::meaning(&failure);
+        let code = match &failure {
+            Failure::Refused(refusal) => refusal.code.to_string().into(),
+            Failure::Status(status) => format!("http_{status}").into(),
+            Failure::Unreadable(_) => "unreadable".into(),
+            Failure::Timeout => "timeout".into(),
+            Failure::NoConnection => "no_connection".into(),
+            Failure::Interrupted => "interrupted".into(),
+        };
+        let refusal = match failure {
+            Failure::Refused(refusal) => Some(refusal),
+            Failure::Status(_)
+            | Failure::Unreadable(_)
+            | Failure::Timeout
+            | Failure::NoConnection
+            | Failure::Interrupted => None,
+        };
+        let cause = Cause { code, meaning: meaning.text.into(), advice: meaning.advice, refusal };
+        match meaning.fate {
+            Fate::Transient | Fate::Rate | Fate::CredentialThenTransient => Self::Deferred(cause),
+            Fate::Credential | Fate::CredentialRate | Fate::SetUp => Self::Blocked(cause),
+            Fate::Permanent => Self::Rejected(cause),
+        }
+    }
+
+    /// Judges that there is no key to sign with.
+    #[must_use]
+    pub fn of_secret(error: &AdminError) -> Self {
+        let cause = |advice| Cause::new(error.label(), error.to_string(), advice);
+        match error {
+            AdminError::Unavailable(_) => Self::Deferred(cause(codes::WAIT)),
+            AdminError::Refused(_) => {
+                Self::Blocked(cause("check CHAT_SECRET_ID and what the function's role may read"))
+            }
+            AdminError::Malformed(_) => Self::Blocked(cause("write the secret again as README says")),
+        }
+    }
+
+    /// Judges a message that holds no valid sign-up: `rule` is the rule it breaks.
+    #[must_use]
+    pub fn malformed(rule: String) -> Self {
+        Self::Rejected(Cause::new("malformed", rule, "correct the sender, then send the parked message again"))
+    }
+
+    /// The invocation's time was up before the message was done.
+    #[must_use]
+    pub fn out_of_time() -> Self {
+        let advice = "if it goes on, raise the function's timeout, or lower the batch size";
+        Self::Deferred(Cause::new("out_of_time", "the invocation had no time left for it", advice))
+    }
+
+    /// An earlier message of its FIFO group has to go first.
+    #[must_use]
+    pub fn out_of_turn() -> Self {
+        Self::Deferred(Cause::new("out_of_turn", "an earlier message of its group failed", codes::WAIT))
+    }
+
+    /// Our own code failed.
+    #[must_use]
+    pub fn panicked() -> Self {
+        Self::Deferred(Cause::new(
+            "panic",
+            "the function panicked over it",
+            "report the defect with the logged location",
+        ))
+    }
+
+    /// It should have been parked and could not be, so it has to come back.
+    #[must_use]
+    pub fn not_parked(cause: &Cause, error: &str) -> Self {
+        let meaning = format!("rejected with {} but not parked: {error}", cause.code);
+        Self::Deferred(Cause::new("not_parked", meaning, "check PARKING_QUEUE_URL and whether the role may send there"))
+    }
+}

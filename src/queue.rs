@@ -1,0 +1,164 @@
+//! How a message is delayed, put back or parked: the only module that knows SQS.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{ChangeMessageVisibilityBatchRequestEntry as Entry, MessageAttributeValue},
+};
+use futures_util::future::join_all;
+
+use crate::{
+    event::{Message, Receipt, is_fifo},
+    outcome::Cause,
+};
+
+/// Most entries of one batch call (SQS).
+const BATCH: usize = 10;
+
+/// A call to SQS that failed. The text has no part of the message in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed: {reason}")]
+pub struct QueueError {
+    operation: &'static str,
+    reason: String,
+}
+
+impl QueueError {
+    /// Sending took longer than there was time.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self { operation: "SendMessage", reason: "timeout".to_owned() }
+    }
+}
+
+/// The queues of the function.
+pub struct Queue {
+    sqs: Client,
+    source: Option<String>,
+    parking: Option<String>,
+}
+
+impl Queue {
+    /// Will send what is to be tried again to `queue_url` and what is rejected to `parking_queue_url`.
+    #[must_use]
+    pub fn new(sqs: Client, queue_url: Option<String>, parking_queue_url: Option<String>) -> Self {
+        Self { sqs, source: queue_url, parking: parking_queue_url }
+    }
+
+    /// Has each of these deliveries come back after its delay, by changing its visibility.
+    ///
+    /// Best effort: a delivery that it fails for comes back after the queue's own visibility timeout.
+    pub async fn delay(&self, deliveries: &[(&Receipt, Duration)]) {
+        let mut by_queue: Vec<(&str, Vec<Entry>)> = Vec::new();
+        for (index, (receipt, delay)) in deliveries.iter().enumerate() {
+            let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
+            let entry = Entry::builder().id(index.to_string()).receipt_handle(&receipt.handle);
+            let Ok(entry) = entry.visibility_timeout(seconds).build() else {
+                continue;
+            };
+            match by_queue.iter_mut().find(|(arn, entries)| *arn == receipt.queue_arn && entries.len() < BATCH) {
+                Some((_, entries)) => entries.push(entry),
+                None => by_queue.push((&receipt.queue_arn, vec![entry])),
+            }
+        }
+        join_all(by_queue.into_iter().map(|(arn, entries)| async move {
+            let (url, count) = (self.url_of(arn), entries.len());
+            let call = self.sqs.change_message_visibility_batch().queue_url(url).set_entries(Some(entries));
+            let failed = match call.send().await {
+                Ok(answer) => answer.failed().first().map(|entry| (answer.failed().len(), entry.code().to_owned())),
+                Err(error) => Some((count, reason(&error))),
+            };
+            if let Some((messages, reason)) = failed {
+                tracing::warn!(messages, reason, "not delayed: they come back after the queue's visibility timeout");
+            }
+        }))
+        .await;
+    }
+
+    /// Puts an event that no queue delivered on the queue, to come back after `delay`.
+    ///
+    /// Gives `false` if there is no such queue.
+    ///
+    /// # Errors
+    /// When SQS does not take it.
+    pub async fn put_back(&self, message: &Message, delay: Duration) -> Result<bool, QueueError> {
+        let Some(url) = &self.source else { return Ok(false) };
+        // A FIFO queue knows no delay of a single message.
+        let seconds = (!is_fifo(url)).then(|| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
+        self.send(url, message, None, seconds).await.map(|()| true)
+    }
+
+    /// Keeps a rejected message, with its reason, on the parking queue.
+    ///
+    /// Gives `false` if there is no such queue.
+    ///
+    /// # Errors
+    /// When SQS does not take it; the message must not be acknowledged then.
+    pub async fn park(&self, message: &Message, cause: &Cause) -> Result<bool, QueueError> {
+        let Some(url) = &self.parking else {
+            return Ok(false);
+        };
+        self.send(url, message, Some(cause), None).await.map(|()| true)
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        message: &Message,
+        cause: Option<&Cause>,
+        delay: Option<i32>,
+    ) -> Result<(), QueueError> {
+        let failed = |reason| QueueError { operation: "SendMessage", reason };
+        let mut call = self.sqs.send_message().queue_url(url).message_body(&message.body).set_delay_seconds(delay);
+        for (name, value) in cause.map(|cause| attributes(message, cause)).into_iter().flatten() {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+            call = call.message_attributes(name, value.map_err(|error| failed(error.to_string()))?);
+        }
+        if is_fifo(url) {
+            let group = message.group.as_deref().unwrap_or(&message.id);
+            call = call.message_group_id(group).message_deduplication_id(&message.id);
+        }
+        call.send().await.map(drop).map_err(|error| failed(reason(&error)))
+    }
+
+    /// The URL that goes with the ARN of a queue: a record names its queue by ARN, SQS wants the URL.
+    fn url_of(&self, arn: &str) -> String {
+        let mut parts = arn.split(':').skip(1);
+        let mut part = || parts.next().unwrap_or_default();
+        let (partition, _, region, account, name) = (part(), part(), part(), part(), part());
+        match &self.source {
+            Some(url) if url.rsplit('/').next() == Some(name) => url.clone(),
+            _ => {
+                let domain = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+                format!("https://sqs.{region}.{domain}/{account}/{name}")
+            }
+        }
+    }
+}
+
+/// What a parked message is told, without what is empty: SQS takes no empty attribute.
+fn attributes(message: &Message, cause: &Cause) -> impl Iterator<Item = (&'static str, String)> {
+    let refusal = cause.refusal.as_ref();
+    let printable = |text: &str| text.replace(char::is_control, " ");
+    let attributes = [
+        ("Reason", Some(cause.meaning.to_string())),
+        ("ErrorCode", refusal.map(|refusal| refusal.code.to_string())),
+        ("ErrorInfo", refusal.map(|refusal| printable(&refusal.info))),
+        ("RequestId", refusal.and_then(|refusal| refusal.request_id.clone())),
+        ("ReceiveCount", Some(message.receives.to_string())),
+        ("SourceMessageId", Some(message.id.clone())),
+    ];
+    attributes.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+}
+
+/// SQS's code for what went wrong, or the kind of fault: an SDK error's own text may go into detail too far.
+fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::ServiceError(error) => error.err().code().unwrap_or("no error code").to_owned(),
+        SdkError::TimeoutError(_) => "timeout".to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        _ => "no readable answer".to_owned(),
+    }
+}

@@ -1,0 +1,189 @@
+//! Lambda, for one environment: the runtime API, with the real binary behind it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hyper::http::HeaderValue;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::Notify,
+};
+
+use crate::{
+    serve::{Received, Server, lock, serve},
+    tencent::respond,
+};
+
+/// How an invocation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// With this answer.
+    Response(String),
+    /// With this error document.
+    Error(String),
+}
+
+#[derive(Default)]
+struct Api {
+    next: Mutex<VecDeque<(String, String, Duration)>>,
+    ended: Mutex<Vec<(String, Ended)>>,
+    changed: Notify,
+}
+
+/// An environment of the function, running.
+pub struct Function {
+    child: Child,
+    api: Arc<Api>,
+    output: Arc<Mutex<String>>,
+    invocations: Mutex<usize>,
+    _server: Server,
+}
+
+impl Function {
+    /// Starts `binary` with nothing in its environment but Lambda's variables and `settings`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start(binary: impl AsRef<Path>, settings: &[(&str, &str)]) -> io::Result<Self> {
+        let api = Arc::new(Api::default());
+        let shared = Arc::clone(&api);
+        let server = serve(0, None, move |request| {
+            let api = Arc::clone(&shared);
+            async move { api.answer(request).await }
+        });
+        let server = server.await?;
+        let mut child = Command::new(binary.as_ref())
+            .env_clear()
+            .env("AWS_LAMBDA_RUNTIME_API", server.address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "chat-signup-import")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = Arc::default();
+        if let Some(stdout) = child.stdout.take() {
+            collect(stdout, &output);
+        }
+        if let Some(stderr) = child.stderr.take() {
+            collect(stderr, &output);
+        }
+        Ok(Self { child, api, output, invocations: Mutex::default(), _server: server })
+    }
+
+    /// Invokes it with `event` and waits for the end, for as long as `time` says and five seconds more.
+    ///
+    /// # Errors
+    /// When it does not end, with all that it has written.
+    pub async fn invoke(&self, event: &str, time: Duration) -> io::Result<Ended> {
+        let id = {
+            let mut count = lock(&self.invocations);
+            *count += 1;
+            format!("00000000-0000-0000-0000-{:012}", *count)
+        };
+        lock(&self.api.next).push_back((id.clone(), event.to_owned(), time));
+        self.api.changed.notify_waiters();
+        let end = async {
+            loop {
+                let changed = self.api.changed.notified();
+                if let Some((_, ended)) = lock(&self.api.ended).iter().find(|(ended, _)| *ended == id) {
+                    return ended.clone();
+                }
+                changed.await;
+            }
+        };
+        let ended = tokio::time::timeout(time + Duration::from_secs(5), end).await;
+        ended.map_err(|_| {
+            io::Error::other(format!("the invocation did not end; the function wrote:\n{}", self.output()))
+        })
+    }
+
+    /// All that it has written so far, to standard output and standard error.
+    #[must_use]
+    pub fn output(&self) -> String {
+        lock(&self.output).clone()
+    }
+
+    /// Waits until it has ended by itself; gives its exit code.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn ended(&mut self) -> io::Result<Option<i32>> {
+        Ok(tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await??.code())
+    }
+
+    /// Kills it in the middle of whatever it does.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+}
+
+impl Api {
+    async fn answer(&self, request: Received) -> hyper::Response<http_body_util::Full<hyper::body::Bytes>> {
+        let path = request.head.uri.path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
+        let body = || String::from_utf8_lossy(&request.body).into_owned();
+        match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["invocation", "next"] => {
+                let (id, event, time) = loop {
+                    let changed = self.changed.notified();
+                    if let Some(next) = lock(&self.next).pop_front() {
+                        break next;
+                    }
+                    changed.await;
+                };
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let mut response = respond(200, "application/json", event.into_bytes());
+                let arn = "arn:aws:lambda:eu-central-1:000000000000:function:chat-signup-import".to_owned();
+                for (name, value) in [
+                    ("lambda-runtime-aws-request-id", id),
+                    ("lambda-runtime-deadline-ms", (now + time).as_millis().to_string()),
+                    ("lambda-runtime-invoked-function-arn", arn),
+                ] {
+                    response.headers_mut().extend(
+                        HeaderValue::from_str(&value).map(|value| (hyper::http::HeaderName::from_static(name), value)),
+                    );
+                }
+                response
+            }
+            ["invocation", id, "response"] => self.end(id, Ended::Response(body())),
+            ["invocation", id, "error"] => self.end(id, Ended::Error(body())),
+            _ => respond(404, "application/json", Vec::new()),
+        }
+    }
+
+    fn end(&self, id: &str, ended: Ended) -> hyper::Response<http_body_util::Full<hyper::body::Bytes>> {
+        lock(&self.ended).push((id.to_owned(), ended));
+        self.changed.notify_waiters();
+        respond(202, "application/json", Vec::new())
+    }
+}
+
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<Mutex<String>>) {
+    let output = Arc::clone(output);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut output = lock(&output);
+            output.push_str(&line);
+            output.push('\n');
+        }
+    });
+}

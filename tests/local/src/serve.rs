@@ -1,0 +1,200 @@
+//! HTTP on loopback, whole or broken.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A request that has arrived whole.
+pub struct Received {
+    /// Method, path and query.
+    pub head: hyper::http::request::Parts,
+    /// The body.
+    pub body: Bytes,
+    /// Which connection it came on, counted from 1.
+    pub connection: usize,
+    /// How many requests that connection had before.
+    pub before: usize,
+    /// Set it to break the connection while the answer is written.
+    pub fault: Fault,
+}
+
+/// How a connection is broken while an answer is written on it.
+#[derive(Clone, Default)]
+pub struct Fault(Arc<Mutex<Option<Break>>>);
+
+enum Break {
+    After(usize),
+    Instead(Vec<u8>),
+}
+
+impl Fault {
+    /// Cuts the connection once `bytes` of the answer have been written; 0 is before any.
+    pub fn cut_after(&self, bytes: usize) {
+        *lock(&self.0) = Some(Break::After(bytes));
+    }
+
+    /// Writes `bytes` instead of an answer, then cuts the connection.
+    pub fn write_instead(&self, bytes: &[u8]) {
+        *lock(&self.0) = Some(Break::Instead(bytes.to_vec()));
+    }
+}
+
+/// A server on `127.0.0.1`; it ends when it is dropped, and its connections with it.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves on `127.0.0.1:port` (0: any free one), over TLS if `tls` is given.
+///
+/// # Errors
+/// When the port is taken.
+pub async fn serve<F, A>(port: u16, tls: Option<TlsAcceptor>, answer: F) -> io::Result<Server>
+where
+    F: Fn(Received) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = listener.local_addr()?;
+    let task = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        for connection in 1.. {
+            let Ok((stream, _)) = listener.accept().await else { break };
+            let (tls, answer) = (tls.clone(), answer.clone());
+            connections.spawn(async move {
+                let Some(tls) = tls else { return talk(connection, stream, answer).await };
+                // A client that does not trust us says so itself.
+                if let Ok(stream) = tls.accept(stream).await {
+                    talk(connection, stream, answer).await;
+                }
+            });
+        }
+    });
+    Ok(Server { address, task })
+}
+
+/// Answers the requests of one connection.
+async fn talk<S, F, A>(connection: usize, stream: S, answer: F)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Received) -> A,
+    A: Future<Output = Response<Full<Bytes>>>,
+{
+    let fault = Fault::default();
+    let requests = AtomicUsize::new(0);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (fault, before) = (fault.clone(), requests.fetch_add(1, Ordering::Relaxed));
+        let answer = &answer;
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, hyper::Error>(answer(Received { head, body, connection, before, fault }).await)
+        }
+    });
+    let stream = Breakable { stream, fault: fault.clone() };
+    // An error here is a connection that broke, by our will or the client's.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// A stream that breaks as its [`Fault`] says.
+struct Breakable<S> {
+    stream: S,
+    fault: Fault,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Breakable<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let fault = self.fault.clone();
+        let mut fault = lock(&fault.0);
+        let stream = Pin::new(&mut self.stream);
+        let bytes = match &mut *fault {
+            None => return stream.poll_write(cx, buf),
+            Some(Break::After(left)) => buf.get(..(*left).min(buf.len())).unwrap_or_default(),
+            Some(Break::Instead(bytes)) => bytes.as_slice(),
+        };
+        if bytes.is_empty() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let written = std::task::ready!(stream.poll_write(cx, bytes))?;
+        match &mut *fault {
+            Some(Break::After(left)) => {
+                *left -= written;
+                Poll::Ready(Ok(written))
+            }
+            Some(Break::Instead(bytes)) => {
+                bytes.drain(..written);
+                Poll::Ready(Ok(0))
+            }
+            None => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Makes a certificate for `localhost` and `127.0.0.1`: gives the acceptor, and the PEM text that clients must trust.
+///
+/// # Errors
+/// When the certificate cannot be made.
+pub fn tls() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
+    use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
+}
+
+/// Locks, and goes on after a panic elsewhere: the failed test has its own message.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A port of `127.0.0.1` that nothing listens on now.
+///
+/// # Errors
+/// When there is none.
+pub async fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
+}
+
+/// Whether something listens there.
+pub async fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok()
+}
