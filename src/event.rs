@@ -67,8 +67,11 @@ impl Invocation {
             records: Option<IgnoredAny>,
         }
         #[derive(Deserialize)]
-        struct Named {
+        struct BusEvent {
             id: String,
+            // Only this makes `id` an event's: in another document it may be a person's.
+            #[serde(rename = "detail-type")]
+            _detail_type: IgnoredAny,
         }
 
         let text = event.get();
@@ -79,7 +82,7 @@ impl Invocation {
             let batch: SqsEvent = serde_json::from_str(text).map_err(EventError::Batch)?;
             return Ok(Self::Batch(messages(batch.records)?));
         }
-        let id = serde_json::from_str(text).map_or_else(|_| String::new(), |Named { id }| id);
+        let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
         Ok(Self::Event(Message {
             id: if id.is_empty() { request_id.to_owned() } else { id },
             body: text.to_owned(),

@@ -9,7 +9,7 @@ use std::{
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use lambda_runtime::{Diagnostic, LambdaEvent};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
@@ -30,13 +30,20 @@ const ANSWER_TIME: Duration = Duration::from_millis(150);
 
 /// The function: it keeps what lasts for the life of an environment.
 pub struct Handler {
-    importer: Importer,
-    queue: Queue,
-    max_in_flight: usize,
-    log_level: Level,
-    clock: fn() -> SystemTime,
-    random: fn() -> u32,
-    warm: AtomicBool,
+    /// Imports a sign-up.
+    pub importer: Importer,
+    /// Delays, puts back and parks.
+    pub queue: Queue,
+    /// Most messages under way at once.
+    pub max_in_flight: usize,
+    /// Gives each delay its jitter.
+    pub random: fn() -> u32,
+    /// Tells wall-clock time, in which a deadline is given.
+    pub clock: fn() -> SystemTime,
+    /// Takes each invocation's metrics; the flag says whether it is the environment's first.
+    pub metrics: fn(&Tally, &Context, bool),
+    /// Whether this environment has worked before.
+    pub warm: AtomicBool,
 }
 
 /// What an invocation is answered with.
@@ -99,19 +106,6 @@ struct Report<'a> {
 }
 
 impl Handler {
-    /// Puts the function together; `clock` and `random` are the only ones it reads.
-    #[must_use]
-    pub fn new(
-        importer: Importer,
-        queue: Queue,
-        max_in_flight: usize,
-        log_level: Level,
-        clock: fn() -> SystemTime,
-        random: fn() -> u32,
-    ) -> Self {
-        Self { importer, queue, max_in_flight, log_level, clock, random, warm: AtomicBool::new(false) }
-    }
-
     /// Works through an invocation and answers before its deadline.
     ///
     /// # Errors
@@ -138,12 +132,7 @@ impl Handler {
             duration_ms = millis(started.elapsed()),
             "invocation done"
         );
-        let out = &mut std::io::stdout().lock();
-        if let Err(error) =
-            tally.write(out, &context.env_config.function_name, self.log_level.as_str(), now, cold_start)
-        {
-            tracing::warn!(%error, "metrics not written");
-        }
+        (self.metrics)(&tally, &context, cold_start);
         result
     }
 
@@ -207,13 +196,12 @@ impl Handler {
 
     /// Works through messages whose order must be kept: after one that comes back, the rest comes back too.
     fn lane<'a>(&'a self, lane: Vec<&'a Message>, deadline: Instant) -> impl Stream<Item = (&'a Message, Attempt)> {
-        stream::iter(lane).scan(false, move |stopped, message| {
-            let out_of_turn = *stopped;
-            async move {
-                let attempt =
-                    if out_of_turn { Attempt::none(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
-                Some((message, attempt))
-            }
+        stream::unfold((lane.into_iter(), false), move |(mut rest, stopped)| async move {
+            let message = rest.next()?;
+            let attempt =
+                if stopped { Attempt::none(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
+            let stopped = attempt.outcome.comes_back();
+            Some(((message, attempt), (rest, stopped)))
         })
     }
 

@@ -1,19 +1,23 @@
 //! The Lambda function: settings, clients, key, run.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::atomic::AtomicBool,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use chat_signup_import::{
-    admin::Admin, chat::Chat, config::Config, handler::Handler, import::Importer, logs::Logs, queue::Queue,
+    admin::Admin, chat::Chat, config::Config, handler::Handler, import::Importer, logs::Logs, metrics::Tally,
+    queue::Queue,
 };
-use lambda_runtime::{Error, service_fn};
-use std::time::Duration;
+use lambda_runtime::{Context, Error, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let logs = Logs::from_lookup(variable);
-    logs.init();
-    match run(logs).await {
+    Logs::from_lookup(variable).init();
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -22,7 +26,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(logs: Logs) -> Result<(), Error> {
+async fn run() -> Result<(), Error> {
     let config = Config::from_lookup(variable)?;
     let aws = aws_config::defaults(BehaviorVersion::latest())
         // All else is left to the queue: a call of ours that fails costs nothing but a redelivery.
@@ -41,12 +45,29 @@ async fn run(logs: Logs) -> Result<(), Error> {
     // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
     let _ = importer.admin.credentials().await;
     let queue = Queue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url, config.parking_queue_url);
-    let handler = Handler::new(importer, queue, config.max_in_flight, logs.level, SystemTime::now, random);
+    let handler = Handler {
+        importer,
+        queue,
+        max_in_flight: config.max_in_flight,
+        random,
+        clock: SystemTime::now,
+        metrics,
+        warm: AtomicBool::new(false),
+    };
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }
 
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Writes metrics between the lines of the log, where CloudWatch finds them.
+fn metrics(tally: &Tally, context: &Context, cold_start: bool) {
+    let level = Logs::from_lookup(variable).level;
+    let lines = tally.lines(&context.env_config.function_name, level.as_str(), SystemTime::now(), cold_start);
+    if let Err(error) = std::io::stdout().lock().write_all(lines.as_bytes()) {
+        tracing::warn!(%error, "metrics not written");
+    }
 }
 
 fn random() -> u32 {

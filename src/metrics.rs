@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -40,21 +39,13 @@ impl Tally {
         self.outcomes.get(label).copied().unwrap_or_default()
     }
 
-    /// Writes the numbers, a line each document.
+    /// Gives the numbers as documents, a line each.
     ///
     /// `level` is the lowest level that Lambda's log filter lets through: without it, a filter above INFO would
     /// drop the metrics, and every alarm would go blind.
-    ///
-    /// # Errors
-    /// When `out` cannot be written to.
-    pub fn write(
-        &self,
-        out: &mut impl Write,
-        function: &str,
-        level: &str,
-        now: SystemTime,
-        cold_start: bool,
-    ) -> io::Result<()> {
+    #[must_use]
+    pub fn lines(&self, function: &str, level: &str, now: SystemTime, cold_start: bool) -> String {
+        let mut lines = String::new();
         let mut document = |dimensions: Value, unit: &str, values: Map<String, Value>, code: Option<&str>| {
             let names: Vec<Value> = values.keys().map(|name| json!({"Name": name, "Unit": unit})).collect();
             let mut line = json!({
@@ -70,22 +61,23 @@ impl Tally {
                 fields.extend(values);
                 fields.extend(code.map(|code| ("ErrorCode".to_owned(), json!(code))));
             }
-            writeln!(out, "{line}")
+            lines.push_str(&line.to_string());
+            lines.push('\n');
         };
 
         let by_function = json!([["FunctionName"]]);
         let counts = ["Imported", "Ignored", "Deferred", "Blocked", "Rejected"]
             .map(|name| (name.to_owned(), json!(self.of(&name.to_ascii_lowercase()))));
         let cold_start = ("ColdStart".to_owned(), json!(u8::from(cold_start)));
-        document(by_function.clone(), "Count", counts.into_iter().chain([cold_start]).collect(), None)?;
+        document(by_function.clone(), "Count", counts.into_iter().chain([cold_start]).collect(), None);
         for latencies in self.latencies.chunks(MAX_VALUES) {
             let values = Map::from_iter([("CallLatency".to_owned(), json!(latencies))]);
-            document(by_function.clone(), "Milliseconds", values, None)?;
+            document(by_function.clone(), "Milliseconds", values, None);
         }
         for (code, count) in &self.codes {
             let values = Map::from_iter([("Failures".to_owned(), json!(count))]);
-            document(json!([["FunctionName", "ErrorCode"]]), "Count", values, Some(code))?;
+            document(json!([["FunctionName", "ErrorCode"]]), "Count", values, Some(code));
         }
-        Ok(())
+        lines
     }
 }

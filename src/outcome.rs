@@ -74,6 +74,12 @@ impl Outcome {
         }
     }
 
+    /// Whether the message has to come back.
+    #[must_use]
+    pub fn comes_back(&self) -> bool {
+        matches!(self, Self::Deferred(_) | Self::Blocked(_))
+    }
+
     /// How long a message that was received `receives` times stays away; `None` if it need not come back.
     ///
     /// Full jitter: `random` picks evenly, so that a backlog does not return all at once.

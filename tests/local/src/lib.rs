@@ -8,11 +8,17 @@
 //! | [`function`] | Lambda: the runtime API, with the real binary behind it |
 //! | [`python`] | (the Python packages, below `target/`) |
 //! | [`aws`] | AWS as a whole: MiniStack, with the real template in it |
+//! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
 
+use sha2::{Digest, Sha256};
+
+pub mod aws;
 pub mod cloud;
 pub mod function;
+pub mod python;
 pub mod serve;
 pub mod tencent;
+pub mod world;
 
 /// Text of one of the project's own files: `path` counts from its top level.
 ///
@@ -23,6 +29,13 @@ pub mod tencent;
 pub fn file(path: &str) -> String {
     let path = top().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The first 12 hex digits of the SHA-256 of `text`: how the function's log names a user.
+#[must_use]
+pub fn hash(text: &str) -> String {
+    let bytes = Sha256::digest(text.as_bytes());
+    bytes.iter().take(6).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// The project's top level.

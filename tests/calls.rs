@@ -1,0 +1,427 @@
+//! The library over real sockets: how calls fail, what is tried again, and how the key is kept.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::{
+    cell::Cell,
+    collections::BTreeSet,
+    sync::atomic::AtomicBool,
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+use chat_signup_import::{
+    admin::Admin,
+    chat::Chat,
+    handler::{Answer, Handler},
+    import::Importer,
+    queue::Queue,
+};
+use futures_util::future::join_all;
+use lambda_runtime::{Context, LambdaEvent};
+use local::{
+    cloud::{Cloud, Fault},
+    tencent::{App, Reply, SAMPLE_KEY, Tencent, signature},
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json, value::RawValue};
+
+thread_local! {
+    /// How far this test's clock has been put forward.
+    static FORWARD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// How many more numbers this test's randomness gives before it panics.
+    static NUMBERS: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+fn clock() -> SystemTime {
+    SystemTime::now() + FORWARD.get()
+}
+
+fn forward(time: Duration) {
+    FORWARD.set(FORWARD.get() + time);
+}
+
+fn random() -> u32 {
+    NUMBERS.set(NUMBERS.get().checked_sub(1).expect("a panic that a test asked for"));
+    fastrand::u32(..)
+}
+
+struct World {
+    tencent: Tencent,
+    cloud: Cloud,
+    importer: Importer,
+}
+
+impl World {
+    async fn start() -> Self {
+        let tencent = Tencent::start(App::default()).await.unwrap();
+        let cloud = Cloud::start(&App::default().secret()).await.unwrap();
+        let importer = Importer {
+            admin: Admin::new(secrets(&cloud), "key".to_owned(), clock),
+            chat: Chat::new(&tencent.url().parse().unwrap()).unwrap(),
+            detail_type: Some("UserSignedUp".to_owned()),
+            request_timeout: Duration::from_millis(400),
+            random,
+        };
+        Self { tencent, cloud, importer }
+    }
+
+    /// Imports a sign-up of `user`; gives the outcome and the code of its cause, if any.
+    async fn import(&self, user: &str) -> (&'static str, String) {
+        let body = json!({"userId": user, "nickname": "Nick"}).to_string();
+        let attempt = self.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(10)).await;
+        let code = attempt.outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
+        (attempt.outcome.label(), code)
+    }
+
+    fn handler(self, queue_url: Option<&str>) -> (Tencent, Cloud, Handler) {
+        let sqs = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(self.cloud.url())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .build();
+        let queue = Queue::new(aws_sdk_sqs::Client::from_conf(sqs), queue_url.map(str::to_owned), None);
+        let handler = Handler {
+            importer: self.importer,
+            queue,
+            max_in_flight: 10,
+            random: || 0,
+            clock: SystemTime::now,
+            metrics: |_, _, _| {},
+            warm: AtomicBool::new(false),
+        };
+        (self.tencent, self.cloud, handler)
+    }
+}
+
+fn secrets(cloud: &Cloud) -> aws_sdk_secretsmanager::Client {
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(cloud.url())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .retry_config(aws_sdk_secretsmanager::config::retry::RetryConfig::disabled());
+    aws_sdk_secretsmanager::Client::from_conf(config.build())
+}
+
+const IMPORTED: (&str, String) = ("imported", String::new());
+
+fn outcome(label: &'static str, code: &str) -> (&'static str, String) {
+    (label, code.to_owned())
+}
+
+#[tokio::test]
+async fn sends_what_there_is_and_leaves_out_what_is_absent() {
+    let world = World::start().await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    for body in [
+        r#"{"userId":"ada","nickname":"Ada","avatarUrl":"https://example.com/ada.png"}"#,
+        r#"{"userId":"grace","nickname":null,"avatarUrl":""}"#,
+    ] {
+        world.importer.import(body, deadline).await;
+    }
+    let bodies: Vec<String> = world.tencent.calls().into_iter().map(|call| call.body).collect();
+    assert_eq!(
+        bodies,
+        [r#"{"UserID":"ada","Nick":"Ada","FaceUrl":"https://example.com/ada.png"}"#, r#"{"UserID":"grace"}"#]
+    );
+}
+
+#[tokio::test]
+async fn gives_every_call_a_random_of_its_own() {
+    let world = World::start().await;
+    for _ in 0..20 {
+        world.import("ada").await;
+    }
+    let randoms: BTreeSet<String> = world.tencent.calls().into_iter().map(|call| call.random).collect();
+    assert_eq!(randoms.len(), 20);
+}
+
+#[tokio::test]
+async fn has_an_outcome_for_every_broken_answer() {
+    let world = World::start().await;
+    let ok = br#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#.to_vec();
+    let huge = [br#"{"ErrorInfo":""#.to_vec(), vec![b'x'; 200_000], br#""}"#.to_vec()].concat();
+    let cases = [
+        ("slow", Reply::Late(Duration::from_secs(2)), "deferred timeout"),
+        ("cut-in-head", Reply::Cut(20), "deferred interrupted"),
+        ("cut-in-body", Reply::Cut(150), "deferred unreadable"),
+        ("garbage", Reply::Garbage, "deferred interrupted"),
+        ("empty", Reply::Body(vec![]), "deferred unreadable"),
+        ("html", Reply::Body(b"<html>".to_vec()), "deferred unreadable"),
+        ("null", Reply::Body(b"null".to_vec()), "deferred unreadable"),
+        ("gzip", Reply::Gzip(vec![0x1f, 0x8b, 8, 0]), "deferred unreadable"),
+        ("huge", Reply::Body(huge), "deferred unreadable"),
+        ("redirect", Reply::Redirect(format!("{}/elsewhere", world.tencent.url())), "blocked http_302"),
+        ("bad-gateway", Reply::Status(502), "deferred http_502"),
+        ("forbidden", Reply::Status(403), "blocked http_403"),
+        ("created", Reply::Status(201), "deferred http_201"),
+        ("code-is-text", Reply::Body(br#"{"ActionStatus":"OK","ErrorCode":"0"}"#.to_vec()), "deferred unreadable"),
+        ("no-code", Reply::Body(br#"{"ActionStatus":"OK"}"#.to_vec()), "deferred unreadable"),
+        ("no-status", Reply::Body(br#"{"ErrorCode":0}"#.to_vec()), "deferred unreadable"),
+        ("failed-with-0", Reply::Body(br#"{"ActionStatus":"FAIL","ErrorCode":0}"#.to_vec()), "deferred unreadable"),
+        ("ok-with-code", Reply::Body(br#"{"ActionStatus":"OK","ErrorCode":70500}"#.to_vec()), "deferred 70500"),
+        ("sound", Reply::Body(ok), "imported "),
+    ];
+    let mut outcomes = Vec::new();
+    for (user, reply, _) in &cases {
+        // Twice, so that the one retry meets it too.
+        world.tencent.script(user, [reply.clone(), reply.clone()]);
+        let (label, code) = world.import(user).await;
+        outcomes.push(format!("{user}: {label} {code}"));
+    }
+    let expected = cases.each_ref().map(|(user, _, outcome)| format!("{user}: {outcome}"));
+    assert_eq!(outcomes, expected);
+}
+
+#[tokio::test]
+async fn follows_no_redirect_with_the_signature() {
+    let (world, other) = (World::start().await, Tencent::start(App::default()).await.unwrap());
+    world.tencent.always(Some(Reply::Redirect(format!("{}/v4/im_open_login_svc/account_import", other.url()))));
+    world.import("ada").await;
+    assert_eq!(other.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn defers_when_nobody_listens() {
+    let mut world = World::start().await;
+    let port = local::serve::free_port().await.unwrap();
+    world.importer.chat = Chat::new(&format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap();
+    assert_eq!(world.import("ada").await, outcome("deferred", "no_connection"));
+}
+
+/// After a freeze all pooled connections are dead: whoever takes one from the pool must not lose the import.
+#[tokio::test]
+async fn imports_although_every_pooled_connection_has_died() {
+    let world = World::start().await;
+    for user in 0..10 {
+        world.tencent.script(&format!("first-{user}"), [Reply::Late(Duration::from_millis(50))]);
+    }
+    join_all((0..10).map(async |user| world.import(&format!("first-{user}")).await)).await;
+    let opened = world.tencent.calls().iter().map(|call| call.connection).max();
+    world.tencent.doom_connections();
+    let outcomes = join_all((0..10).map(async |user| world.import(&format!("second-{user}")).await)).await;
+    let calls = world.tencent.calls().iter().filter(|call| call.user_id.starts_with("second")).count();
+    assert_eq!((opened, outcomes, calls), (Some(10), vec![IMPORTED; 10], 20));
+}
+
+#[tokio::test]
+async fn retries_a_broken_connection_once_and_no_more() {
+    let world = World::start().await;
+    world.tencent.script("ada", [const { Reply::Cut(0) }; 5]);
+    let outcome_of_ada = world.import("ada").await;
+    assert_eq!((outcome_of_ada, world.tencent.calls().len()), (outcome("deferred", "interrupted"), 2));
+}
+
+#[tokio::test]
+async fn makes_one_call_for_a_failure_that_tencent_tells() {
+    let world = World::start().await;
+    for code in [70500, 60007, 70398, 70050, 60026, 99999] {
+        let user = format!("user-{code}");
+        world.tencent.script(&user, [Reply::Code(code)]);
+        world.import(&user).await;
+    }
+    assert_eq!(world.tencent.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn ignores_another_detail_type() {
+    let world = World::start().await;
+    let body = json!({"detail-type": "UserDeleted", "detail": {"userId": "ada"}}).to_string();
+    let attempt = world.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(1)).await;
+    assert_eq!((attempt.outcome.label(), world.tencent.calls().len()), ("ignored", 0));
+}
+
+#[tokio::test]
+async fn reads_the_secret_once_for_many_imports_at_once() {
+    let world = World::start().await;
+    world.cloud.fail("GetSecretValue", Some(Fault::Slow(Duration::from_millis(100))));
+    let users: Vec<String> = (0..50).map(|user| format!("user-{user}")).collect();
+    let outcomes = join_all(users.iter().map(|user| world.import(user))).await;
+    assert_eq!((outcomes, world.cloud.reads()), (vec![IMPORTED; 50], 1));
+}
+
+#[tokio::test]
+async fn keeps_the_key_for_five_minutes_by_the_wall_clock() {
+    let world = World::start().await;
+    world.import("ada").await;
+    forward(Duration::from_secs(299));
+    world.import("ada").await;
+    let before = world.cloud.reads();
+    forward(Duration::from_secs(1));
+    world.import("ada").await;
+    assert_eq!((before, world.cloud.reads()), (1, 2));
+}
+
+#[tokio::test]
+async fn renews_the_signature_at_half_its_life() {
+    let world = World::start().await;
+    let first = world.importer.admin.credentials().await.unwrap();
+    forward(Duration::from_secs(12 * 3600 - 1));
+    let same = world.importer.admin.credentials().await.unwrap();
+    forward(Duration::from_secs(1));
+    let renewed = world.importer.admin.credentials().await.unwrap();
+    let life = |sig: &secrecy::SecretString| signature::read(sig.expose_secret()).unwrap();
+    let (old, new) = (life(&first.user_sig), life(&renewed.user_sig));
+    assert_eq!((first.serial, same.serial, renewed.serial, old.expire, new.time - old.time), (1, 1, 2, 86_400, 43_200));
+}
+
+#[tokio::test]
+async fn serves_the_old_key_on_while_secrets_manager_is_down() {
+    let world = World::start().await;
+    world.import("ada").await;
+    forward(Duration::from_secs(301));
+    world.cloud.fail("GetSecretValue", Some(Fault::Error(500, "InternalServiceError")));
+    let during = [world.import("ada").await, world.import("grace").await];
+    let tries = world.cloud.calls("GetSecretValue");
+    world.cloud.fail("GetSecretValue", None);
+    forward(Duration::from_secs(31));
+    world.import("ada").await;
+    // One failed read in 30 s, not one for each message; then the key is read again.
+    assert_eq!((during, tries, world.cloud.calls("GetSecretValue")), ([IMPORTED, IMPORTED], 2, 3));
+}
+
+#[tokio::test]
+async fn says_what_is_wrong_with_the_secret() {
+    let world = World::start().await;
+    let mut outcomes = Vec::new();
+    for (fault, secret) in [
+        (Some(Fault::Error(500, "InternalServiceError")), ""),
+        (Some(Fault::Error(400, "ThrottlingException")), ""),
+        (Some(Fault::Error(400, "AccessDeniedException")), ""),
+        (Some(Fault::Error(400, "ResourceNotFoundException")), ""),
+        (None, ""),
+        (None, SAMPLE_KEY),
+        (None, r#"{"sdkAppId":"x","identifier":"a","secretKey":"k"}"#),
+        (None, r#"{"sdkAppId":1,"identifier":7,"secretKey":"k"}"#),
+        (None, r#"{"sdkAppId":1,"identifier":"a","secretKey":"k\n"}"#),
+    ] {
+        world.cloud.fail("GetSecretValue", fault);
+        world.cloud.set_secret(secret);
+        forward(Duration::from_secs(31));
+        let error = world.importer.admin.credentials().await.err().unwrap().to_string();
+        let (label, code) = world.import("ada").await;
+        outcomes.push(format!("{label} {code} {}", error.rsplit(": ").next().unwrap()));
+    }
+    assert_eq!(
+        outcomes,
+        [
+            "deferred secret_unavailable InternalServiceError",
+            "deferred secret_unavailable ThrottlingException",
+            "blocked secret_refused AccessDeniedException",
+            "blocked secret_refused ResourceNotFoundException",
+            "blocked secret_malformed it must be a JSON object, kept as text",
+            "blocked secret_malformed it must be a JSON object, kept as text",
+            "blocked secret_malformed sdkAppId must be a positive whole number",
+            "blocked secret_malformed identifier must be a string",
+            "blocked secret_malformed secretKey must be a string without white space",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn takes_numbers_that_the_console_wrote_as_text() {
+    let world = World::start().await;
+    let secret = json!({"sdkAppId": "1400000000", "identifier": "administrator", "secretKey": SAMPLE_KEY});
+    world.cloud.set_secret(&secret.to_string());
+    assert_eq!(world.import("ada").await, IMPORTED);
+}
+
+const NEW_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+#[tokio::test]
+async fn rotation_costs_one_read_and_no_import() {
+    let world = World::start().await;
+    world.import("before").await;
+    world.tencent.set_key(NEW_KEY);
+    world.cloud.set_secret(&App { key: NEW_KEY.to_owned(), ..App::default() }.secret());
+    let users: Vec<String> = (0..20).map(|user| format!("user-{user}")).collect();
+    let outcomes = join_all(users.iter().map(|user| world.import(user))).await;
+    assert_eq!((outcomes, world.cloud.reads()), (vec![IMPORTED; 20], 2));
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_read_again_twice_a_minute_and_heals_by_itself() {
+    let world = World::start().await;
+    world.import("before").await;
+    world.tencent.set_key(NEW_KEY);
+    let mut refused = Vec::new();
+    for _ in 0..5 {
+        refused.push(world.import("ada").await);
+    }
+    let reads = world.cloud.reads();
+    world.cloud.set_secret(&App { key: NEW_KEY.to_owned(), ..App::default() }.secret());
+    forward(Duration::from_secs(30));
+    let healed = world.import("ada").await;
+    assert_eq!((refused, reads, healed), (vec![outcome("blocked", "70009"); 5], 2, IMPORTED));
+}
+
+#[tokio::test]
+async fn a_signature_voided_at_tencent_is_replaced_by_a_fresh_one() {
+    let world = World::start().await;
+    world.tencent.script("ada", [Reply::Code(70052)]);
+    let imported = world.import("ada").await;
+    let credentials = world.importer.admin.credentials().await.unwrap();
+    assert_eq!((imported, credentials.serial), (IMPORTED, 2));
+}
+
+/// Invokes the handler as Lambda does, which ends it after `left`; gives the IDs that failed.
+async fn invoke(handler: &Handler, event: &Value, left: Duration) -> Vec<String> {
+    let mut context = Context::default();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    context.deadline = u64::try_from((now + left).as_millis()).unwrap();
+    let event = RawValue::from_string(event.to_string()).unwrap();
+    let answer = tokio::time::timeout(left, handler.handle(LambdaEvent::new(event, context))).await;
+    let Ok(Ok(Answer::Batch(answer))) = answer else { panic!("not answered in time: {answer:?}") };
+    let mut failed: Vec<_> = answer.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    failed.sort();
+    failed
+}
+
+fn batch(users: &[&str]) -> Value {
+    let record = |user: &&str| {
+        json!({
+            "messageId": format!("message-{user}"), "receiptHandle": "r", "body": json!({"userId": user}).to_string(),
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:signups",
+        })
+    };
+    json!({"Records": users.iter().map(record).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn a_panic_is_one_records_failure() {
+    let (tencent, _cloud, handler) = World::start().await.handler(None);
+    // Three numbers for three calls; the fourth record's call finds none.
+    NUMBERS.set(3);
+    let failed = invoke(&handler, &batch(&["a", "b", "c", "d"]), Duration::from_secs(10)).await;
+    assert_eq!((failed.len(), tencent.accounts().len()), (1, 3));
+}
+
+#[tokio::test]
+async fn an_invocation_returns_in_time_with_all_that_is_unfinished() {
+    let mut world = World::start().await;
+    world.importer.request_timeout = Duration::from_secs(5);
+    world.tencent.script("slow-1", [Reply::Late(Duration::from_secs(8))]);
+    world.tencent.script("slow-2", [Reply::Late(Duration::from_secs(8))]);
+    let (_tencent, cloud, handler) = world.handler(None);
+    let failed = invoke(&handler, &batch(&["slow-1", "quick", "slow-2"]), Duration::from_millis(900)).await;
+    let delayed = cloud.delayed().len();
+    assert_eq!((failed, delayed), (vec!["message-slow-1".to_owned(), "message-slow-2".to_owned()], 2));
+}
+
+#[tokio::test]
+async fn starts_no_call_when_no_time_is_left() {
+    let (tencent, _cloud, handler) = World::start().await.handler(None);
+    let failed = invoke(&handler, &batch(&["a", "b"]), Duration::from_millis(100)).await;
+    assert_eq!((failed.len(), tencent.calls().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_answer_turns_no_retry_into_a_success() {
+    let world = World::start().await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    world.cloud.fail("ChangeMessageVisibilityBatch", Some(Fault::Slow(Duration::from_secs(9))));
+    let (_tencent, _cloud, handler) = world.handler(None);
+    let failed = invoke(&handler, &batch(&["a"]), Duration::from_millis(1500)).await;
+    assert_eq!(failed, ["message-a"]);
+}

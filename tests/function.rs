@@ -1,0 +1,516 @@
+//! The binary itself, behind Lambda's runtime API: what it answers, sends and writes.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use local::{
+    cloud::{Cloud, Delayed, Fault, Sent},
+    file,
+    function::{Ended, Function},
+    serve,
+    tencent::{App, Reply, SAMPLE_KEY, Tencent},
+};
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_chat-signup-import");
+const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/signups";
+const PARKING: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/parking";
+const MINUTE: Duration = Duration::from_mins(1);
+
+struct World {
+    tencent: Tencent,
+    cloud: Cloud,
+    function: Function,
+}
+
+impl World {
+    /// Starts the function with both queues; `settings` come last, so that they win.
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let tencent = Tencent::start(App::default()).await.unwrap();
+        let cloud = Cloud::start(&App::default().secret()).await.unwrap();
+        let (chat, aws) = (tencent.url(), cloud.url());
+        let mut all = vec![
+            ("CHAT_ENDPOINT", chat.as_str()),
+            ("CHAT_SECRET_ID", "key"),
+            ("AWS_ENDPOINT_URL", aws.as_str()),
+            ("QUEUE_URL", QUEUE),
+            ("PARKING_QUEUE_URL", PARKING),
+            ("SIGNUP_DETAIL_TYPE", "UserSignedUp"),
+        ];
+        all.extend_from_slice(settings);
+        let function = Function::start(BINARY, &all).await.unwrap();
+        Self { tencent, cloud, function }
+    }
+
+    async fn invoke(&self, event: &str) -> String {
+        match self.function.invoke(event, MINUTE).await.unwrap() {
+            Ended::Response(text) => text,
+            Ended::Error(text) => format!("error {text}"),
+        }
+    }
+
+    async fn invoke_file(&self, name: &str) -> String {
+        self.invoke(&file(&format!("events/{name}.json"))).await
+    }
+
+    /// The lines of the log about messages: `message level outcome code`, in order of the message IDs.
+    fn lines(&self) -> Vec<String> {
+        let text = |line: &Value, name: &str| line[name].as_str().unwrap_or("-").to_owned();
+        let mut lines: Vec<String> = self
+            .function
+            .output()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .filter(|line| line["message_id"].is_string())
+            .map(|line| ["message_id", "level", "message", "code"].map(|name| text(&line, name)).join(" "))
+            .collect();
+        lines.sort();
+        lines
+    }
+}
+
+fn record(id: &str, body: &Value) -> Value {
+    json!({
+        "messageId": id, "receiptHandle": format!("receipt-{id}"), "body": body.to_string(),
+        "attributes": {"ApproximateReceiveCount": "2"}, "messageAttributes": {},
+        "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:signups",
+    })
+}
+
+fn batch(users: &[&str]) -> String {
+    let records: Vec<Value> = users.iter().map(|user| record(user, &json!({"userId": user}))).collect();
+    json!({"Records": records}).to_string()
+}
+
+fn failures(ids: &[&str]) -> String {
+    let items: Vec<String> = ids.iter().map(|id| format!(r#"{{"itemIdentifier":"{id}"}}"#)).collect();
+    format!(r#"{{"batchItemFailures":[{}]}}"#, items.join(","))
+}
+
+const NOTHING_FAILED: &str = r#"{"batchItemFailures":[]}"#;
+
+#[tokio::test]
+async fn answers_every_sample_event() {
+    let world = World::start(&[]).await;
+    let mut answers = BTreeMap::new();
+    for entry in std::fs::read_dir(local::top().join("events")).unwrap() {
+        let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        if name == "over-quota" {
+            world.tencent.set_quota(0);
+        }
+        if name == "temporary-failure" {
+            world.tencent.script("mary-somerville", [Reply::Code(70500)]);
+        }
+        answers.insert(name.clone(), world.invoke_file(&name).await);
+        world.tencent.set_quota(100);
+    }
+    let rejected = |code: &str, meaning: &str, advice: &str| {
+        format!(r#"{{"outcome":"rejected","code":"{code}","meaning":"{meaning}","advice":"{advice}"}}"#)
+    };
+    let imported = r#"{"outcome":"imported"}"#.to_owned();
+    let expected = [
+        ("eventbridge", imported.clone()),
+        (
+            "malformed",
+            rejected(
+                "malformed",
+                "userId has 33 bytes: must have at most 32",
+                "correct the sender, then send the parked message again",
+            ),
+        ),
+        ("not-a-signup", r#"{"outcome":"ignored"}"#.to_owned()),
+        (
+            "over-quota",
+            rejected(
+                "70398",
+                "account limit reached: more than 100 accounts need a paid plan",
+                "upgrade the app's plan, then redrive the parking queue",
+            ),
+        ),
+        ("pipe", NOTHING_FAILED.to_owned()),
+        ("signup", imported),
+        ("sqs", NOTHING_FAILED.to_owned()),
+        ("sqs-fifo", NOTHING_FAILED.to_owned()),
+        (
+            "temporary-failure",
+            r#"{"outcome":"deferred","code":"70500","meaning":"internal service error","advice":"nothing at first; if it lasts, ask Tencent with the RequestId"}"#.to_owned(),
+        ),
+    ];
+    assert_eq!(answers, BTreeMap::from(expected.map(|(name, answer)| (name.to_owned(), answer))));
+}
+
+#[tokio::test]
+async fn imports_every_signup_of_the_sample_batch_with_its_profile() {
+    let world = World::start(&[]).await;
+    world.invoke_file("sqs").await;
+    let accounts: Vec<String> = world
+        .tencent
+        .accounts()
+        .into_iter()
+        .map(|(id, account)| {
+            format!("{id} {} {}", account.nick.unwrap_or_default(), account.face_url.unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        accounts,
+        [
+            "barbara-liskov Barbara https://example.com/pictures/barbara.png",
+            "frances-allen  ",
+            "margaret-hamilton Margaret ",
+            "radia-perlman Radia ✨ ",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn names_what_must_come_back_and_nothing_else() {
+    let world = World::start(&[]).await;
+    world.tencent.script("deferred", [Reply::Code(60007)]);
+    world.tencent.script("blocked", [Reply::Code(60020)]);
+    world.tencent.script("rejected", [Reply::Code(70402)]);
+    let answer = world.invoke(&batch(&["imported", "rejected", "deferred"])).await;
+    let second = world.invoke(&batch(&["blocked", "blocked"])).await;
+    assert_eq!([answer, second], [failures(&["deferred"]), failures(&["blocked"])]);
+}
+
+#[tokio::test]
+async fn has_what_must_come_back_come_back_after_a_delay_of_its_own() {
+    let world = World::start(&[]).await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    let users: Vec<String> = (0..25).map(|user| format!("user-{user}")).collect();
+    world.invoke(&batch(&users.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    let delayed = world.cloud.delayed();
+    let mut receipts: Vec<String> = delayed.iter().map(|delayed| delayed.receipt.clone()).collect();
+    receipts.sort();
+    let mut expected: Vec<String> = users.iter().map(|user| format!("receipt-{user}")).collect();
+    expected.sort();
+    assert_eq!((receipts, world.cloud.calls("ChangeMessageVisibilityBatch")), (expected, 3));
+    let sound = |delayed: &Delayed| delayed.queue_url == QUEUE && (1..=11).contains(&delayed.seconds);
+    assert!(delayed.iter().all(sound), "the second receive must wait for 1 to 11 s: {delayed:?}");
+    assert!(delayed.iter().any(|other| other.seconds != delayed[0].seconds), "no jitter: {delayed:?}");
+}
+
+#[tokio::test]
+async fn parks_what_is_rejected_with_its_reason_and_the_body_as_it_came() {
+    let world = World::start(&[]).await;
+    world.tencent.script("over", [Reply::Code(70398)]);
+    let body = json!({"userId": "over", "nickname": "Ö"});
+    let event = json!({"Records": [record("m1", &body), record("m2", &json!({"nickname": "N"}))]});
+    world.invoke(&event.to_string()).await;
+    let mut sent = world.cloud.sent();
+    sent.sort_by_key(|sent| sent.attributes["SourceMessageId"].clone());
+    let parked = |body: &Value, attributes: &[(&str, &str)]| Sent {
+        queue_url: PARKING.to_owned(),
+        body: body.to_string(),
+        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        delay: None,
+        group: None,
+    };
+    assert_eq!(
+        sent,
+        [
+            parked(
+                &body,
+                &[
+                    ("Reason", "account limit reached: more than 100 accounts need a paid plan"),
+                    ("ErrorCode", "70398"),
+                    ("ErrorInfo", "scripted"),
+                    ("RequestId", "Stand-In-1"),
+                    ("ReceiveCount", "2"),
+                    ("SourceMessageId", "m1"),
+                ]
+            ),
+            parked(
+                &json!({"nickname": "N"}),
+                &[
+                    ("Reason", "userId is missing: must be a string of 1 to 32 bytes"),
+                    ("ReceiveCount", "2"),
+                    ("SourceMessageId", "m2"),
+                ]
+            ),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn acknowledges_nothing_that_could_not_be_parked() {
+    let world = World::start(&[]).await;
+    world.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));
+    let answer = world.invoke_file("pipe").await;
+    assert_eq!(
+        (answer, world.lines()),
+        (
+            failures(&["44444444-0000-4000-8000-000000000002"]),
+            vec![
+                "44444444-0000-4000-8000-000000000001 INFO imported -".to_owned(),
+                "44444444-0000-4000-8000-000000000002 WARN deferred not_parked".to_owned(),
+            ]
+        )
+    );
+}
+
+#[tokio::test]
+async fn acknowledges_and_logs_what_is_rejected_when_there_is_no_parking_queue() {
+    let world = World::start(&[("PARKING_QUEUE_URL", "")]).await;
+    let answer = world.invoke_file("pipe").await;
+    assert_eq!(
+        (answer, world.cloud.sent(), world.lines()),
+        (
+            NOTHING_FAILED.to_owned(),
+            vec![],
+            vec![
+                "44444444-0000-4000-8000-000000000001 INFO imported -".to_owned(),
+                "44444444-0000-4000-8000-000000000002 ERROR rejected malformed".to_owned(),
+            ]
+        )
+    );
+}
+
+#[tokio::test]
+async fn puts_a_bus_event_on_the_queue_to_be_tried_again() {
+    let world = World::start(&[]).await;
+    world.tencent.script("grace-hopper", [Reply::Code(70500)]);
+    let event = file("events/eventbridge.json");
+    world.invoke(&event).await;
+    let sent = world.cloud.sent();
+    assert_eq!(
+        (sent.len(), sent[0].queue_url.as_str(), sent[0].body.as_str(), sent[0].attributes.len()),
+        (1, QUEUE, event.trim_end(), 0)
+    );
+    assert!((1..=6).contains(&sent[0].delay.unwrap()), "{:?}", sent[0].delay);
+}
+
+#[tokio::test]
+async fn fails_the_invocation_of_a_bus_event_that_no_queue_takes() {
+    let without = World::start(&[("QUEUE_URL", "")]).await;
+    let refused = World::start(&[]).await;
+    refused.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));
+    let mut errors = Vec::new();
+    for world in [&without, &refused] {
+        world.tencent.script("grace-hopper", [Reply::Code(70500)]);
+        errors.push(world.invoke_file("eventbridge").await);
+    }
+    assert_eq!(
+        errors,
+        [
+            r#"error {"errorType":"NotImported","errorMessage":"the event was deferred with 70500 and QUEUE_URL is not set: Lambda has to try it again"}"#,
+            r#"error {"errorType":"NotPutBack","errorMessage":"the event could not be put on QUEUE_URL: SendMessage failed: AccessDenied"}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn fails_a_batch_whose_record_has_no_id() {
+    let world = World::start(&[]).await;
+    let mut nameless = record("m1", &json!({"userId": "ada"}));
+    nameless["messageId"] = Value::Null;
+    let answer = world.invoke(&json!({"Records": [nameless]}).to_string()).await;
+    assert_eq!(
+        answer,
+        r#"error {"errorType":"InvalidEvent","errorMessage":"record 0 of the batch has no messageId: must be that of an SQS message"}"#
+    );
+}
+
+#[tokio::test]
+async fn keeps_the_order_of_a_fifo_group_after_a_failure() {
+    let world = World::start(&[]).await;
+    world.tencent.script("jean-bartik", [Reply::Code(70500)]);
+    let answer = world.invoke_file("sqs-fifo").await;
+    let imported: Vec<String> = world.tencent.accounts().into_keys().collect();
+    assert_eq!(
+        (answer, imported, world.cloud.delayed().len()),
+        (
+            failures(&["33333333-0000-4000-8000-000000000001", "33333333-0000-4000-8000-000000000002"]),
+            vec!["hedy-lamarr".to_owned()],
+            2
+        )
+    );
+}
+
+#[tokio::test]
+async fn imports_a_fifo_group_in_order() {
+    let world = World::start(&[]).await;
+    world.tencent.script("jean-bartik", [Reply::Late(Duration::from_millis(100))]);
+    world.invoke_file("sqs-fifo").await;
+    let order: Vec<String> = world.tencent.calls().into_iter().map(|call| call.user_id).collect();
+    let place = |user: &str| order.iter().position(|other| other == user).unwrap();
+    assert!(place("jean-bartik") < place("kay-mcnulty"), "{order:?}");
+}
+
+/// The stand-in for Lambda does not end an invocation at its deadline as Lambda would: the answer's time tells.
+#[tokio::test]
+async fn answers_before_the_deadline_with_all_that_is_unfinished() {
+    let world = World::start(&[("MAX_IN_FLIGHT", "2")]).await;
+    world.invoke(&batch(&["warm"])).await;
+    world.tencent.always(Some(Reply::Late(Duration::from_secs(20))));
+    let left = Duration::from_millis(900);
+    let ended = tokio::time::timeout(left, world.function.invoke(&batch(&["a", "b", "c", "d"]), left)).await;
+    let Ok(Ok(Ended::Response(answer))) = ended else { panic!("Lambda would have ended it: {ended:?}") };
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((answer["batchItemFailures"].as_array().unwrap().len(), world.tencent.accounts().len()), (4, 1));
+}
+
+#[tokio::test]
+async fn rotation_while_running_needs_no_redeploy() {
+    let world = World::start(&[]).await;
+    world.invoke(&batch(&["before"])).await;
+    let key = "1".repeat(64);
+    world.tencent.set_key(&key);
+    world.cloud.set_secret(&App { key, ..App::default() }.secret());
+    let answer = world.invoke(&batch(&["a", "b", "c"])).await;
+    assert_eq!((answer, world.tencent.accounts().len()), (NOTHING_FAILED.to_owned(), 4));
+}
+
+#[tokio::test]
+async fn starts_without_a_key_and_heals_when_there_is_one() {
+    let world = World::start(&[]).await;
+    world.cloud.fail("GetSecretValue", Some(Fault::Error(400, "AccessDeniedException")));
+    let function = World {
+        function: Function::start(
+            BINARY,
+            &[
+                ("CHAT_ENDPOINT", world.tencent.url().as_str()),
+                ("CHAT_SECRET_ID", "key"),
+                ("AWS_ENDPOINT_URL", world.cloud.url().as_str()),
+            ],
+        )
+        .await
+        .unwrap(),
+        ..world
+    };
+    let answer = function.invoke(&batch(&["a", "b"])).await;
+    assert_eq!(
+        (answer, function.lines()),
+        (
+            failures(&["a", "b"]),
+            // Every message fails alike: one error is enough.
+            vec!["a ERROR blocked secret_refused".to_owned(), "b WARN blocked secret_refused".to_owned()]
+        )
+    );
+}
+
+#[tokio::test]
+async fn calls_over_tls_with_the_certificates_of_the_system() {
+    let (tls, pem) = serve::tls().unwrap();
+    let tencent = Tencent::start_on(0, Some(tls), App::default()).await.unwrap();
+    let trusted = tempfile(&pem);
+    let url = tencent.url();
+    let trusting = World::start(&[("CHAT_ENDPOINT", &url), ("SSL_CERT_FILE", &trusted)]).await;
+    let distrusting = World::start(&[("CHAT_ENDPOINT", &url)]).await;
+    let answers = [trusting.invoke(&batch(&["ada"])).await, distrusting.invoke(&batch(&["grace"])).await];
+    let distrusted = distrusting.lines();
+    std::fs::remove_file(trusted).unwrap();
+    assert_eq!(
+        (answers, distrusted, tencent.accounts().len()),
+        ([NOTHING_FAILED.to_owned(), failures(&["grace"])], vec!["grace WARN deferred no_connection".to_owned()], 1)
+    );
+}
+
+fn tempfile(text: &str) -> String {
+    let path = format!("{}/{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn stops_at_wrong_settings_and_names_them_all() {
+    let settings = [("CHAT_REGION", "mars"), ("PARKING_QUEUE_URL", "parking")];
+    let mut function = Function::start(BINARY, &settings).await.unwrap();
+    let code = function.ended().await.unwrap();
+    let line: Value = serde_json::from_str(function.output().trim()).unwrap();
+    assert_eq!(
+        (code, line["level"].as_str(), line["message"].as_str()),
+        (
+            Some(1),
+            Some("ERROR"),
+            Some(
+                "CHAT_REGION is \"mars\": must be one of china, singapore, seoul, tokyo, frankfurt, mumbai, \
+                 silicon-valley, jakarta\n\
+                 CHAT_SECRET_ID is not set: must be the name or ARN of a secret\n\
+                 PARKING_QUEUE_URL is \"parking\": must be the URL of an SQS queue, not its name or ARN"
+            )
+        )
+    );
+}
+
+#[tokio::test]
+async fn says_of_a_failure_what_it_means_and_what_to_do() {
+    let world = World::start(&[]).await;
+    world.tencent.script("ada", [Reply::Code(70398)]);
+    world.invoke(&batch(&["ada"])).await;
+    let output = world.function.output();
+    let line = output.lines().find(|line| line.contains("message_id")).unwrap();
+    let mut line: Value = serde_json::from_str(line).unwrap();
+    for changing in ["timestamp", "latency_ms"] {
+        assert!(line.as_object_mut().unwrap().remove(changing).is_some(), "{changing} is missing");
+    }
+    assert_eq!(
+        line,
+        json!({
+            "level": "ERROR",
+            "message": "rejected",
+            "message_id": "ada",
+            "user": "fdee430d40bd",
+            "receives": 2,
+            "code": "70398",
+            "meaning": "account limit reached: more than 100 accounts need a paid plan",
+            "advice": "upgrade the app's plan, then redrive the parking queue",
+            "tencent_request_id": "Stand-In-1",
+            "span": {"name": "Lambda runtime invoke", "requestId": "00000000-0000-0000-0000-000000000001"},
+        })
+    );
+}
+
+#[tokio::test]
+async fn sums_up_every_invocation_in_a_line_and_in_metrics() {
+    let world = World::start(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
+    world.invoke(&batch(&["a", "b"])).await;
+    world.invoke(&batch(&["c"])).await;
+    let lines: Vec<Value> = world.function.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let counts: Vec<(u64, u64)> =
+        lines.iter().filter_map(|line| Some((line["Imported"].as_u64()?, line["ColdStart"].as_u64()?))).collect();
+    let latencies: usize = lines.iter().filter_map(|line| Some(line["CallLatency"].as_array()?.len())).sum();
+    // At WARN no line of the log is left, and all metrics are.
+    assert_eq!((counts, latencies, lines.len()), (vec![(2, 1), (1, 0)], 3, 4));
+}
+
+/// Everything secret or personal that the function meets in this file's events.
+#[tokio::test]
+async fn writes_nothing_secret_or_personal_at_the_finest_level() {
+    let world = World::start(&[("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")]).await;
+    world.tencent.set_quota(3);
+    world.tencent.script("ada-lovelace", [Reply::Echo, Reply::Code(70001), Reply::Status(502), Reply::Cut(0)]);
+    world.tencent.script("grace-hopper", [Reply::Garbage, Reply::Garbage, Reply::Late(Duration::from_secs(7))]);
+    let mut personal = vec![SAMPLE_KEY.to_owned(), "usersig".to_owned(), "eJw".to_owned(), "eNo".to_owned()];
+    for _ in 0..4 {
+        for entry in std::fs::read_dir(local::top().join("events")).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            world.invoke(&text).await;
+            collect(&serde_json::from_str(&text).unwrap(), &mut personal);
+        }
+    }
+    world.invoke("{\"userId\":\"ada-lovelace\",\"nickname\":").await;
+    let output = world.function.output();
+    let told: Vec<&String> = personal.iter().filter(|secret| output.contains(*secret)).collect();
+    assert_eq!((told, personal.len() > 40), (Vec::<&String>::new(), true), "{output}");
+}
+
+/// Gathers every user ID, nickname, picture and body in a document, and in the documents within its strings.
+fn collect(value: &Value, personal: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if let (Some(text), "userId" | "nickname" | "avatarUrl" | "body" | "Message") =
+                    (value.as_str(), name.as_str())
+                {
+                    personal.push(text.to_owned());
+                    personal.push(serde_json::to_string(text).unwrap());
+                    let _ = serde_json::from_str(text).map(|inner| collect(&inner, personal));
+                }
+                collect(value, personal);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, personal)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,219 @@
+//! AWS on this machine: MiniStack, with IAM enforced and the real template in it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use aws_sdk_sqs::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    python::{Python, run, target},
+    serve::free_port,
+    top,
+};
+
+/// Name of the stack that is deployed.
+pub const STACK: &str = "chat-signup-import";
+
+/// A local AWS, running. It ends when it is dropped, or its owner dies, and what it runs ends with it.
+pub struct Aws {
+    /// The address of all its services (`AWS_ENDPOINT_URL`).
+    pub url: String,
+    python: Python,
+    home: PathBuf,
+    child: Child,
+}
+
+const REGION: &str = "eu-central-1";
+
+/// What the template's outputs say.
+pub type Outputs = BTreeMap<String, String>;
+
+impl Aws {
+    /// Starts it on any free port of `127.0.0.1`; `settings` are handed to the functions that it runs.
+    ///
+    /// # Errors
+    /// When Python or a package is missing, or it does not start.
+    pub async fn start(python: &Python, settings: &[(&str, &str)]) -> io::Result<Self> {
+        let port = free_port().await?;
+        let url = format!("http://127.0.0.1:{port}");
+        let home = target().join(format!("aws-{port}"));
+        let _ = std::fs::remove_dir_all(&home);
+        std::fs::create_dir_all(home.join("tmp"))?;
+        let mut child = python
+            .program("python")
+            .arg(top().join("tests/local/python/ministack.py"))
+            .arg(home.join("log"))
+            .env_clear()
+            .envs(environment(&url, &home))
+            .env(
+                "PATH",
+                std::env::join_paths([&python.bin, Path::new("/usr/bin"), Path::new("/bin")]).unwrap_or_default(),
+            )
+            .env("GATEWAY_PORT", port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("MINISTACK_HOST", "127.0.0.1")
+            .env("AUTH", "true")
+            .env("LAMBDA_EXECUTOR", "local")
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("DOCKER_HOST", "unix:///nonexistent")
+            .env("STATE_DIR", home.join("state"))
+            .env("S3_DATA_DIR", home.join("s3"))
+            // On AWS these come from the template's LoggingConfig.
+            .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
+            .envs(settings.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("MiniStack has no output"))?;
+        let ready = BufReader::new(stdout).lines().next_line().await?;
+        let aws = Self { url, python: python.clone(), home, child };
+        if ready.as_deref() == Some("ready") {
+            return Ok(aws);
+        }
+        Err(io::Error::other(format!("MiniStack did not start:\n{}", aws.log())))
+    }
+
+    /// What someone who calls it must have in the environment.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        environment(&self.url, &self.home)
+    }
+
+    /// All that it, and the functions it runs, have written.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(self.home.join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// The JSON lines that the function has written.
+    #[must_use]
+    pub fn function_lines(&self) -> Vec<Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+
+    /// Runs AWS's own command line; gives what it prints, as JSON.
+    ///
+    /// # Errors
+    /// When the command fails, with what it says.
+    pub async fn cli(&self, arguments: &[&str]) -> io::Result<Value> {
+        let text = run(self.command().args(arguments)).await?;
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// A client of its SQS, with its owner's rights.
+    #[must_use]
+    pub fn sqs(&self) -> Client {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&self.url)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "local"));
+        Client::from_conf(config.build())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.python.program("aws");
+        command.env_clear().envs(self.environment()).current_dir(&self.home);
+        command
+    }
+
+    /// Deploys `infra/template.yaml`, byte for byte as it stands, with `binary` as the function.
+    ///
+    /// # Errors
+    /// When a step of the deployment fails, with what it says.
+    pub async fn deploy(&self, binary: &Path, parameters: &[(&str, &str)]) -> io::Result<Outputs> {
+        // The template names its zip relative to itself, so it is copied to where the zip may be overwritten.
+        let infra = self.home.join("infra");
+        let zip = self.home.join("target/lambda").join(STACK).join("bootstrap.zip");
+        std::fs::create_dir_all(&infra)?;
+        std::fs::copy(top().join("infra/template.yaml"), infra.join("template.yaml"))?;
+        self.zip(binary, &zip).await?;
+
+        if self.cli(&["s3api", "head-bucket", "--bucket", "artifacts"]).await.is_err() {
+            self.cli(&["s3api", "create-bucket", "--bucket", "artifacts"]).await?;
+        }
+        let package = "cloudformation package --template-file infra/template.yaml --s3-bucket artifacts \
+                       --output-template-file packaged.yaml";
+        self.cli(&package.split_whitespace().collect::<Vec<_>>()).await?;
+        let deploy = "cloudformation deploy --template-file packaged.yaml --capabilities CAPABILITY_IAM \
+                      --no-fail-on-empty-changeset --parameter-overrides";
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        let mut overrides: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        overrides.push(format!("Architecture={architecture}"));
+        let arguments = deploy.split_whitespace().chain(overrides.iter().map(String::as_str));
+        self.cli(&arguments.chain(["--stack-name", STACK]).collect::<Vec<_>>()).await?;
+        self.repair_mapping().await?;
+
+        let stacks = self.cli(&["cloudformation", "describe-stacks", "--stack-name", STACK]).await?;
+        let outputs = stacks.pointer("/Stacks/0/Outputs").and_then(Value::as_array).cloned().unwrap_or_default();
+        let text = |output: &Value, name: &str| Some(output.get(name)?.as_str()?.to_owned());
+        Ok(outputs
+            .iter()
+            .filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?)))
+            .collect())
+    }
+
+    /// MiniStack 1.5 keeps a `MaximumConcurrency` that comes from a parameter as text, and its poller stumbles over it.
+    async fn repair_mapping(&self) -> io::Result<()> {
+        let mappings = self.cli(&["lambda", "list-event-source-mappings"]).await?;
+        let mapping = mappings.pointer("/EventSourceMappings/0").cloned().unwrap_or_default();
+        let id = mapping.get("UUID").and_then(Value::as_str).unwrap_or_default();
+        let most = mapping.pointer("/ScalingConfig/MaximumConcurrency").map(Value::to_string).unwrap_or_default();
+        let scaling = format!("MaximumConcurrency={}", most.trim_matches('"'));
+        self.cli(&["lambda", "update-event-source-mapping", "--uuid", id, "--scaling-config", &scaling]).await?;
+        Ok(())
+    }
+
+    async fn zip(&self, binary: &Path, zip: &Path) -> io::Result<()> {
+        const SCRIPT: &str = "import os, sys, zipfile\n\
+            os.makedirs(os.path.dirname(sys.argv[2]), exist_ok=True)\n\
+            entry = zipfile.ZipInfo('bootstrap')\n\
+            entry.external_attr = 0o755 << 16\n\
+            entry.compress_type = zipfile.ZIP_STORED\n\
+            zipfile.ZipFile(sys.argv[2], 'w').writestr(entry, open(sys.argv[1], 'rb').read())";
+        run(self.python.program("python").args(["-c", SCRIPT]).arg(binary).arg(zip)).await.map(drop)
+    }
+
+    /// Ends it, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn stop(mut self) -> io::Result<()> {
+        drop(self.child.stdin.take());
+        self.child.wait().await?;
+        std::fs::remove_dir_all(&self.home)
+    }
+}
+
+/// Credentials that are none, and nothing that could lead to an AWS elsewhere.
+fn environment(url: &str, home: &Path) -> Vec<(String, String)> {
+    let path = |name: &str| home.join(name).to_string_lossy().into_owned();
+    [
+        ("AWS_ENDPOINT_URL", url.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_CONFIG_FILE", path("none")),
+        ("AWS_SHARED_CREDENTIALS_FILE", path("none")),
+        ("AWS_PAGER", String::new()),
+        ("HOME", path("home")),
+        ("TMPDIR", path("tmp")),
+        ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}

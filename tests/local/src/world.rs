@@ -1,0 +1,184 @@
+//! All of it together: AWS here, Tencent there, the function deployed between them.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{
+    aws::{Aws, Outputs, STACK},
+    python::{Python, target},
+    serve,
+    tencent::{App, Tencent},
+    top,
+};
+
+/// The local world, running.
+pub struct World {
+    /// Tencent, over TLS.
+    pub tencent: Tencent,
+    /// AWS, with the template deployed.
+    pub aws: Aws,
+    /// The template's outputs.
+    pub outputs: Outputs,
+    /// The certificate that whoever calls Tencent must trust (`SSL_CERT_FILE`).
+    pub certificate: PathBuf,
+}
+
+/// A message that was found on the parking queue.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// Its body.
+    pub body: String,
+    /// The reason it was given.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl World {
+    /// Starts all of it, with `binary` as the function and the admin key in its secret.
+    ///
+    /// # Errors
+    /// Says what is missing, or which step failed.
+    pub async fn start(python: &Python, binary: &Path, app: App) -> io::Result<Self> {
+        let (tls, pem) = serve::tls().map_err(|error| io::Error::other(error.to_string()))?;
+        let secret = app.secret();
+        let tencent = Tencent::start_on(0, Some(tls), app).await?;
+        let certificate = target().join(format!("certificate-{}.pem", std::process::id()));
+        std::fs::write(&certificate, pem)?;
+        let trusted = certificate.to_string_lossy().into_owned();
+        let aws = Aws::start(python, &[("SSL_CERT_FILE", &trusted)]).await?;
+        let outputs = aws.deploy(binary, &[("ChatEndpoint", &tencent.url())]).await?;
+        let world = Self { tencent, aws, outputs, certificate };
+        world.write_secret(&secret).await?;
+        Ok(world)
+    }
+
+    /// Writes the secret, as an operator does.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn write_secret(&self, secret: &str) -> io::Result<()> {
+        let id = self.output("AdminKeySecretArn");
+        let arguments = ["secretsmanager", "put-secret-value", "--secret-id", id, "--secret-string", secret];
+        self.aws.cli(&arguments).await.map(drop)
+    }
+
+    /// One of the template's outputs; empty if there is none of this name.
+    #[must_use]
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Sends a message to the sign-up queue, as an app does; gives its ID.
+    ///
+    /// # Errors
+    /// When SQS refuses.
+    pub async fn send(&self, body: &str) -> io::Result<String> {
+        let call = self.aws.sqs().send_message().queue_url(self.output("SignupQueueUrl")).message_body(body);
+        let sent = call.send().await.map_err(io::Error::other)?;
+        Ok(sent.message_id().unwrap_or_default().to_owned())
+    }
+
+    /// Puts an event, given as EventBridge would deliver it, on the bus, as an app does.
+    ///
+    /// # Errors
+    /// When EventBridge refuses.
+    pub async fn put_event(&self, event: &Value) -> io::Result<()> {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        let detail = event.get("detail").map(Value::to_string).unwrap_or_default();
+        let (source, detail_type) = (text("source"), text("detail-type"));
+        let entry = serde_json::json!([{"Source": source, "DetailType": detail_type, "Detail": detail}]).to_string();
+        let answer = self.aws.cli(&["events", "put-events", "--entries", &entry]).await?;
+        if answer.get("FailedEntryCount").and_then(Value::as_u64) == Some(0) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("the bus refused the event: {answer}")))
+    }
+
+    /// Takes all that is on the parking queue now.
+    ///
+    /// # Errors
+    /// When SQS refuses.
+    pub async fn take_parked(&self) -> io::Result<Vec<Parked>> {
+        let (sqs, url) = (self.aws.sqs(), self.output("ParkingQueueUrl"));
+        let mut parked = Vec::new();
+        loop {
+            let call = sqs.receive_message().queue_url(url).max_number_of_messages(10).message_attribute_names("All");
+            let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
+            let answer = call.send().await.map_err(io::Error::other)?;
+            if answer.messages().is_empty() {
+                return Ok(parked);
+            }
+            for message in answer.messages() {
+                let attributes = message.message_attributes().into_iter().flatten();
+                parked.push(Parked {
+                    body: message.body().unwrap_or_default().to_owned(),
+                    attributes: attributes
+                        .filter_map(|(name, value)| Some((name.clone(), value.string_value()?.to_owned())))
+                        .collect(),
+                });
+                let handle = message.receipt_handle().unwrap_or_default();
+                sqs.delete_message().queue_url(url).receipt_handle(handle).send().await.map_err(io::Error::other)?;
+            }
+        }
+    }
+
+    /// What the function's log says of its messages so far: a line for each time it tried one.
+    #[must_use]
+    pub fn told(&self) -> Vec<Value> {
+        self.aws.function_lines().into_iter().filter(|line| line.get("message_id").is_some()).collect()
+    }
+
+    /// Waits until the log says of the message that it is done; gives all lines about it.
+    ///
+    /// # Errors
+    /// When that takes longer than a minute.
+    pub async fn follow(&self, message_id: &str) -> io::Result<Vec<Value>> {
+        for _ in 0..600 {
+            let lines: Vec<Value> = self.told().into_iter().filter(|line| line["message_id"] == message_id).collect();
+            if lines.iter().any(is_final) {
+                return Ok(lines);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(io::Error::other(format!("message {message_id} was not done within a minute:\n{}", self.aws.log())))
+    }
+
+    /// Ends it, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn stop(self) -> io::Result<()> {
+        let _ = std::fs::remove_file(&self.certificate);
+        self.aws.stop().await
+    }
+}
+
+/// Whether a line of the log says that its message will not come back.
+#[must_use]
+pub fn is_final(line: &Value) -> bool {
+    matches!(line.get("message").and_then(Value::as_str), Some("imported" | "ignored" | "rejected"))
+}
+
+/// Builds the function as it is deployed, on this machine's architecture; gives where it is.
+///
+/// # Errors
+/// When it does not build: cargo has said why.
+pub async fn build_release() -> io::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--quiet", "--package", STACK, "--bin", STACK]).current_dir(top());
+    let status = build.stdin(Stdio::null()).kill_on_drop(true).status().await?;
+    if !status.success() {
+        return Err(io::Error::other("the function did not build"));
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
+    Ok(target.join("release").join(STACK))
+}
