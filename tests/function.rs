@@ -391,25 +391,17 @@ async fn starts_without_a_key_and_heals_when_there_is_one() {
 
 #[tokio::test]
 async fn calls_over_tls_with_the_certificates_of_the_system() {
-    let (tls, pem) = serve::tls().unwrap();
+    let (tls, certificate) = serve::tls().unwrap();
     let tencent = Tencent::start_on(0, Some(tls), App::default()).await.unwrap();
-    let trusted = tempfile(&pem);
-    let url = tencent.url();
+    let (url, trusted) = (tencent.url(), certificate.to_string_lossy());
     let trusting = World::start(&[("CHAT_ENDPOINT", &url), ("SSL_CERT_FILE", &trusted)]).await;
     let distrusting = World::start(&[("CHAT_ENDPOINT", &url)]).await;
     let answers = [trusting.invoke(&batch(&["ada"])).await, distrusting.invoke(&batch(&["grace"])).await];
     let distrusted = distrusting.lines();
-    std::fs::remove_file(trusted).unwrap();
     assert_eq!(
         (answers, distrusted, tencent.accounts().len()),
         ([NOTHING_FAILED.to_owned(), failures(&["grace"])], vec!["grace WARN deferred no_connection".to_owned()], 1)
     );
-}
-
-fn tempfile(text: &str) -> String {
-    let path = format!("{}/{}.pem", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 #[tokio::test]

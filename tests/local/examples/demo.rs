@@ -65,9 +65,8 @@ async fn main() -> ExitCode {
 /// Gives how many events did not end as they must.
 async fn demo(started: Instant) -> io::Result<usize> {
     let step = |text: &str| println!("{:>6.1} s  {text}", started.elapsed().as_secs_f32());
-    let python = Python::set_up().await?;
     step("building the function (cargo build --release)");
-    let binary = build_release().await?;
+    let (python, binary) = tokio::try_join!(Python::set_up(), build_release())?;
     step("starting AWS (MiniStack, IAM enforced) and Tencent (stand-in, TLS); deploying infra/template.yaml");
     let world = World::start(&python, &binary, App::default()).await?;
 
@@ -94,7 +93,6 @@ async fn demo(started: Instant) -> io::Result<usize> {
     }
     step("all events have ended; checking them against Tencent's accounts and the parking queue\n");
     let wrong = show(&world, &sent, &ended).await?;
-    world.stop().await?;
     Ok(wrong)
 }
 

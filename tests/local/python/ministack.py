@@ -12,10 +12,10 @@ import time
 import urllib.request
 
 os.setsid()  # the functions that MiniStack starts stay in this group, and end with it
+signal.signal(signal.SIGTERM, lambda *_: None)  # end() sends it to the group, so to this process too
 
 
 def end():
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     try:
         server.wait(3)

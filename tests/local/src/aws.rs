@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use aws_sdk_sqs::{
@@ -19,7 +20,7 @@ use tokio::{
 
 use crate::{
     python::{Python, run, target},
-    serve::free_port,
+    serve::{free_port, listens},
     top,
 };
 
@@ -49,7 +50,7 @@ impl Aws {
         let port = free_port().await?;
         let url = format!("http://127.0.0.1:{port}");
         let home = target().join(format!("aws-{port}"));
-        let _ = std::fs::remove_dir_all(&home);
+        remove_left_overs().await?;
         std::fs::create_dir_all(home.join("tmp"))?;
         let mut child = python
             .program("python")
@@ -125,7 +126,8 @@ impl Aws {
 
     fn command(&self) -> Command {
         let mut command = self.python.program("aws");
-        command.env_clear().envs(self.environment()).current_dir(&self.home);
+        // Said twice, since its `sqs` does not listen to the environment.
+        command.args(["--endpoint-url", &self.url]).env_clear().envs(self.environment()).current_dir(&self.home);
         command
     }
 
@@ -142,7 +144,7 @@ impl Aws {
         self.zip(binary, &zip).await?;
 
         if self.cli(&["s3api", "head-bucket", "--bucket", "artifacts"]).await.is_err() {
-            self.cli(&["s3api", "create-bucket", "--bucket", "artifacts"]).await?;
+            self.cli(&["s3", "mb", "s3://artifacts"]).await?;
         }
         let package = "cloudformation package --template-file infra/template.yaml --s3-bucket artifacts \
                        --output-template-file packaged.yaml";
@@ -185,16 +187,35 @@ impl Aws {
             zipfile.ZipFile(sys.argv[2], 'w').writestr(entry, open(sys.argv[1], 'rb').read())";
         run(self.python.program("python").args(["-c", SCRIPT]).arg(binary).arg(zip)).await.map(drop)
     }
+}
 
+impl Drop for Aws {
     /// Ends it, and waits until nothing of it is left.
-    ///
-    /// # Errors
-    /// When it cannot be waited for.
-    pub async fn stop(mut self) -> io::Result<()> {
+    fn drop(&mut self) {
         drop(self.child.stdin.take());
-        self.child.wait().await?;
-        std::fs::remove_dir_all(&self.home)
+        let ended = (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            !matches!(self.child.try_wait(), Ok(None))
+        });
+        if ended {
+            let _ = std::fs::remove_dir_all(&self.home);
+        }
     }
+}
+
+/// Removes the files of those that were killed before they could.
+async fn remove_left_overs() -> io::Result<()> {
+    for entry in std::fs::read_dir(target())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(Ok(port)) = name.strip_prefix("aws-").map(str::parse::<u16>) else { continue };
+        let age = path.metadata().and_then(|data| data.modified()).map(|at| at.elapsed().unwrap_or_default());
+        // A young one may be about to start.
+        if age.is_ok_and(|age| age > Duration::from_mins(1)) && !listens(([127, 0, 0, 1], port).into()).await {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Credentials that are none, and nothing that could lead to an AWS elsewhere.

@@ -41,5 +41,6 @@ pub fn hash(text: &str) -> String {
 /// The project's top level.
 #[must_use]
 pub fn top() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
 }

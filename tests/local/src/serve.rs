@@ -1,8 +1,10 @@
 //! HTTP on loopback, whole or broken.
 
 use std::{
+    fs::File,
     io,
     net::SocketAddr,
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,7 +21,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
+
+use crate::python::target;
 
 /// A request that has arrived whole.
 pub struct Received {
@@ -168,17 +178,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
     }
 }
 
-/// Makes a certificate for `localhost` and `127.0.0.1`: gives the acceptor, and the PEM text that clients must trust.
+/// A certificate for `localhost` and `127.0.0.1`, made once and kept below `target/`: gives the acceptor, and the file
+/// that clients must trust (`SSL_CERT_FILE`).
 ///
 /// # Errors
-/// When the certificate cannot be made.
-pub fn tls() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
-    use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
-
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
-    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
+/// When it can neither be made nor read.
+pub fn tls() -> io::Result<(TlsAcceptor, PathBuf)> {
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| target().join("tls").join(name));
+    std::fs::create_dir_all(target().join("tls"))?;
+    let lock = File::create(target().join("tls/lock"))?;
+    lock.lock()?;
+    if !key.exists() {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
+        std::fs::write(&certificate, made.cert.pem())?;
+        std::fs::write(&key, made.signing_key.serialize_pem())?;
+    }
+    let chain = vec![CertificateDer::from_pem_file(&certificate).map_err(io::Error::other)?];
+    let key = PrivateKeyDer::from_pem_file(&key).map_err(io::Error::other)?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+    Ok((TlsAcceptor::from(Arc::new(config.map_err(io::Error::other)?)), certificate))
 }
 
 /// Locks, and goes on after a panic elsewhere: the failed test has its own message.

@@ -33,7 +33,7 @@ pub struct App {
     pub identifier: String,
     /// The key that signatures are made with.
     pub key: String,
-    /// Most accounts; a paid plan has no such limit.
+    /// Most accounts; a paid plan has no such limit (`usize::MAX`).
     pub quota: usize,
     /// Most calls of one command a second.
     pub rate: usize,
@@ -352,7 +352,7 @@ impl State {
         if [&nick, &face_url].into_iter().flatten().any(|text| text.len() > 500) {
             return Err(self.refuse(B::ProfileLength));
         }
-        if self.deleted.contains(&user_id) {
+        if self.app.quota == usize::MAX && self.deleted.contains(&user_id) {
             return Err(self.refuse(B::DeletedIsBarred));
         }
         if self.accounts.contains_key(&user_id) {

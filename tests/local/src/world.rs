@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 use crate::{
     aws::{Aws, Outputs, STACK},
-    python::{Python, target},
+    python::Python,
     serve,
     tencent::{App, Tencent},
     top,
@@ -47,17 +47,33 @@ impl World {
     /// # Errors
     /// Says what is missing, or which step failed.
     pub async fn start(python: &Python, binary: &Path, app: App) -> io::Result<Self> {
-        let (tls, pem) = serve::tls().map_err(|error| io::Error::other(error.to_string()))?;
+        let (tls, certificate) = serve::tls()?;
         let secret = app.secret();
         let tencent = Tencent::start_on(0, Some(tls), app).await?;
-        let certificate = target().join(format!("certificate-{}.pem", std::process::id()));
-        std::fs::write(&certificate, pem)?;
         let trusted = certificate.to_string_lossy().into_owned();
         let aws = Aws::start(python, &[("SSL_CERT_FILE", &trusted)]).await?;
-        let outputs = aws.deploy(binary, &[("ChatEndpoint", &tencent.url())]).await?;
-        let world = Self { tencent, aws, outputs, certificate };
+        let mut world = Self { tencent, aws, outputs: Outputs::new(), certificate };
+        world.outputs = world.aws.deploy(binary, &[("ChatEndpoint", &world.tencent.url())]).await?;
         world.write_secret(&secret).await?;
         Ok(world)
+    }
+
+    /// The settings with which the function runs outside of this AWS and yet in this world.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let trusted = self.certificate.to_string_lossy().into_owned();
+        let settings = [
+            ("CHAT_ENDPOINT", self.tencent.url()),
+            ("CHAT_SECRET_ID", self.output("AdminKeySecretArn").to_owned()),
+            ("QUEUE_URL", self.output("SignupQueueUrl").to_owned()),
+            ("PARKING_QUEUE_URL", self.output("ParkingQueueUrl").to_owned()),
+            ("SIGNUP_DETAIL_TYPE", "UserSignedUp".to_owned()),
+            ("SSL_CERT_FILE", trusted),
+        ];
+        let aws = self.aws.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_"));
+        aws.chain(settings.map(|(name, value)| (name.to_owned(), value)))
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
     }
 
     /// Writes the secret, as an operator does.
@@ -149,15 +165,6 @@ impl World {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(io::Error::other(format!("message {message_id} was not done within a minute:\n{}", self.aws.log())))
-    }
-
-    /// Ends it, and waits until nothing of it is left.
-    ///
-    /// # Errors
-    /// When it cannot be waited for.
-    pub async fn stop(self) -> io::Result<()> {
-        let _ = std::fs::remove_file(&self.certificate);
-        self.aws.stop().await
     }
 }
 

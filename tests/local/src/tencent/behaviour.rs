@@ -57,7 +57,7 @@ behaviours! {
     Http200ForEveryError = 0, Origin::Documented(REST_PAGE);
     /// More accounts than the plan has are refused.
     Quota = 70398, Origin::Documented(IMPORT_PAGE);
-    /// An account deleted a short while ago cannot be imported again.
+    /// An account of a paid plan that was deleted a short while ago cannot be imported again.
     DeletedIsBarred = 70399, Origin::Documented(CODES_PAGE);
     /// A nickname or picture of more than 500 bytes is refused.
     ProfileLength = 40601, Origin::Documented(IMPORT_PAGE);

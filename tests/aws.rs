@@ -1,0 +1,146 @@
+//! The binary in a whole AWS: the template as it stands, IAM enforced, SQS, EventBridge, Secrets Manager, Lambda.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use local::{
+    file, hash,
+    python::Python,
+    tencent::{App, Reply},
+    world::World,
+};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// One world for all tests, which take turns; it ends with the process.
+static WORLD: LazyLock<(Runtime, Mutex<World>)> = LazyLock::new(|| {
+    let runtime = Runtime::new().unwrap();
+    let world = runtime.block_on(async {
+        let python = Python::set_up().await.unwrap();
+        let binary = Path::new(env!("CARGO_BIN_EXE_chat-signup-import"));
+        World::start(&python, binary, App::default()).await.unwrap()
+    });
+    (runtime, Mutex::new(world))
+});
+
+fn world() -> (&'static Runtime, MutexGuard<'static, World>) {
+    let (runtime, world) = &*WORLD;
+    (runtime, world.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The outcomes that the log tells of a message, in order.
+fn outcomes(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line.get("message").and_then(Value::as_str).unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_signup_travels_from_the_bus_to_tencent() {
+    let (runtime, world) = world();
+    runtime.block_on(async {
+        world.put_event(&serde_json::from_str(&file("events/eventbridge.json")).unwrap()).await.unwrap();
+        for _ in 0..300 {
+            if world.told().iter().any(|line| line.get("user") == Some(&json!(hash("grace-hopper")))) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let account = world.tencent.accounts().get("grace-hopper").cloned().unwrap();
+    assert_eq!(account.nick.as_deref(), Some("Amazing Grace"));
+}
+
+#[test]
+fn an_event_of_another_type_is_not_let_off_the_bus() {
+    let (runtime, world) = world();
+    let lines = runtime.block_on(async {
+        world.put_event(&serde_json::from_str(&file("events/not-a-signup.json")).unwrap()).await.unwrap();
+        // What comes after it has come through, so it would have been there by now.
+        let id = world.send(r#"{"userId":"after-the-other-type"}"#).await.unwrap();
+        world.follow(&id).await.unwrap();
+        world.told()
+    });
+    assert!(lines.iter().all(|line| line.get("message") != Some(&json!("ignored"))), "{lines:?}");
+}
+
+#[test]
+fn a_signup_that_fails_comes_back_by_itself_until_it_is_imported() {
+    let (runtime, world) = world();
+    world.tencent.script("patience", [Reply::Code(70500), Reply::Cut(0), Reply::Cut(0)]);
+    let lines = runtime.block_on(async {
+        let id = world.send(r#"{"userId":"patience"}"#).await.unwrap();
+        world.follow(&id).await.unwrap()
+    });
+    let receives: Vec<u64> = lines.iter().map(|line| line.get("receives").and_then(Value::as_u64).unwrap()).collect();
+    assert_eq!((outcomes(&lines), receives), (vec!["deferred", "deferred", "imported"], vec![1, 2, 3]));
+}
+
+#[test]
+fn what_is_rejected_is_on_the_parking_queue_with_its_reason() {
+    let (runtime, world) = world();
+    world.tencent.script("over", [Reply::Code(70398)]);
+    let body = r#"{"userId":"over","nickname":"Ö"}"#;
+    let (id, parked) = runtime.block_on(async {
+        world.take_parked().await.unwrap();
+        let id = world.send(body).await.unwrap();
+        world.follow(&id).await.unwrap();
+        (id, world.take_parked().await.unwrap())
+    });
+    let attributes = [
+        ("Reason", "account limit reached: more than 100 accounts need a paid plan"),
+        ("ErrorCode", "70398"),
+        ("ErrorInfo", "scripted"),
+        ("RequestId", "Stand-In-1"),
+        ("ReceiveCount", "1"),
+        ("SourceMessageId", &id),
+    ];
+    let expected: BTreeMap<String, String> = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let parked: Vec<_> = parked.into_iter().map(|parked| (parked.body, parked.attributes)).collect();
+    assert_eq!(parked, [(body.to_owned(), expected)]);
+}
+
+#[test]
+fn the_key_is_rotated_without_a_redeploy() {
+    let (runtime, world) = world();
+    let key = "2".repeat(64);
+    let lines = runtime.block_on(async {
+        let before = world.send(r#"{"userId":"before-rotation"}"#).await.unwrap();
+        world.follow(&before).await.unwrap();
+        world.tencent.set_key(&key);
+        world.write_secret(&App { key, ..App::default() }.secret()).await.unwrap();
+        let after = world.send(r#"{"userId":"after-rotation"}"#).await.unwrap();
+        world.follow(&after).await.unwrap()
+    });
+    assert_eq!(outcomes(&lines), ["imported"]);
+}
+
+/// Without the setting a failed message is deleted silently; with a shorter visibility a slow one is delivered twice.
+#[test]
+fn the_template_has_what_no_loss_rests_on() {
+    let (runtime, world) = world();
+    let (mapping, function, queue) = runtime.block_on(async {
+        let cli = async |command: &str| world.aws.cli(&command.split(' ').collect::<Vec<_>>()).await.unwrap();
+        let mappings = cli("lambda list-event-source-mappings").await;
+        let name = world.output("FunctionName");
+        let function = cli(&format!("lambda get-function-configuration --function-name {name}")).await;
+        let url = world.output("SignupQueueUrl");
+        let queue = cli(&format!("sqs get-queue-attributes --queue-url {url} --attribute-names All")).await;
+        (mappings.pointer("/EventSourceMappings/0").unwrap().clone(), function, queue)
+    });
+    let attribute = |name: &str| queue.pointer(&format!("/Attributes/{name}")).unwrap().as_str().unwrap().to_owned();
+    let timeout = function.get("Timeout").and_then(Value::as_u64).unwrap();
+    let redrive: Value = serde_json::from_str(&attribute("RedrivePolicy")).unwrap();
+    assert_eq!(
+        (
+            mapping.get("FunctionResponseTypes"),
+            attribute("VisibilityTimeout").parse::<u64>().unwrap() >= 6 * timeout,
+            attribute("MessageRetentionPeriod").as_str(),
+            redrive.get("maxReceiveCount").unwrap().to_string().trim_matches('"'),
+        ),
+        (Some(&json!(["ReportBatchItemFailures"])), true, "1209600", "1000")
+    );
+}

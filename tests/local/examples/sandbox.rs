@@ -1,0 +1,58 @@
+//! `cargo sandbox`: keeps the local world up, for `cargo lambda watch` and `cargo lambda invoke`.
+#![expect(clippy::print_stdout, reason = "it is what a person came to see")]
+
+use std::{io, process::ExitCode, time::Duration};
+
+use local::{
+    python::{Python, target},
+    tencent::{App, Reply},
+    world::{World, build_release},
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = tokio::select! {
+        ended = sandbox() => ended,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    match ended {
+        Ok(()) => {
+            println!("\nEverything is stopped.");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("\n{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn sandbox() -> io::Result<()> {
+    println!("Building the function and starting AWS and Tencent on this machine ...");
+    let (python, binary) = tokio::try_join!(Python::set_up(), build_release())?;
+    let world = World::start(&python, &binary, App::default()).await?;
+    // What the sample events of these names are about.
+    world.tencent.script("mary-somerville", [Reply::Code(70500)]);
+    world.tencent.script("one-too-many", vec![Reply::Code(70398); 1000]);
+
+    let file = target().join("sandbox.env");
+    let lines: Vec<String> = world.settings().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(&file, lines.concat())?;
+    println!(
+        "\nThe local world is up. In a second terminal:\n\n    \
+         cargo lambda watch --env-file target/local/sandbox.env\n\nand in a third:\n\n    \
+         cargo lambda invoke chat-signup-import --data-file events/signup.json\n\n\
+         The function is deployed here, too: {}\nis its queue. Tencent's accounts and calls show below. Ctrl-C ends it all.\n",
+        world.output("SignupQueueUrl"),
+    );
+    let mut shown = 0;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for call in world.tencent.calls().iter().skip(shown) {
+            // A call shows once it is answered; the last one may not be yet.
+            let Some(code) = call.code else { break };
+            println!("Tencent: {} {} -> {code}", call.command, call.user_id);
+            shown += 1;
+        }
+    }
+}
