@@ -9,14 +9,14 @@ use std::{
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
-use serde::Serialize;
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use tracing::Level;
 
 use crate::{
-    event::{EventError, Invocation, Message},
+    answer::{Answer, EventAnswer, InvocationError},
+    event::{Invocation, Message},
     import::{Attempt, Importer},
     metrics::Tally,
     outcome::Outcome,
@@ -27,6 +27,9 @@ use crate::{
 const CLOSING_TIME: Duration = Duration::from_millis(500);
 /// What is kept free for the answer alone.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
+
+/// What is taken for the time there is when the deadline lies in the past, as cargo-lambda's emulator states it.
+const UNKNOWN_TIME: Duration = Duration::from_secs(30);
 
 /// The function: it keeps what lasts for the life of an environment.
 pub struct Handler {
@@ -46,58 +49,6 @@ pub struct Handler {
     pub warm: AtomicBool,
 }
 
-/// What an invocation is answered with.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// To SQS or a pipe: which messages must come back.
-    Batch(SqsBatchResponse),
-    /// To a bus or a person: what became of the event.
-    Event(EventAnswer),
-}
-
-/// What became of a single event.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct EventAnswer {
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meaning: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
-}
-
-/// An invocation that fails as a whole, so that Lambda tries it again.
-#[derive(Debug, thiserror::Error)]
-pub enum InvocationError {
-    /// It cannot be taken apart.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// An event has to be tried again, and there is no queue to put it on.
-    #[error("the event was {outcome} with {code} and QUEUE_URL is not set: Lambda has to try it again")]
-    NoQueue {
-        /// What became of it.
-        outcome: &'static str,
-        /// Why.
-        code: String,
-    },
-    /// An event has to be tried again, and the queue did not take it.
-    #[error("the event could not be put on QUEUE_URL: {0}")]
-    NotPutBack(#[from] QueueError),
-}
-
-impl From<InvocationError> for Diagnostic {
-    fn from(error: InvocationError) -> Self {
-        let error_type = match error {
-            InvocationError::Event(_) => "InvalidEvent",
-            InvocationError::NoQueue { .. } => "NotImported",
-            InvocationError::NotPutBack(_) => "NotPutBack",
-        };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
-    }
-}
-
 /// What became of one message.
 struct Report<'a> {
     message: &'a Message,
@@ -113,8 +64,8 @@ impl Handler {
     pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, InvocationError> {
         let (event, context) = event.into_parts();
         let (started, now) = (Instant::now(), (self.clock)());
-        let end =
-            started + (UNIX_EPOCH + Duration::from_millis(context.deadline)).duration_since(now).unwrap_or_default();
+        let end = UNIX_EPOCH + Duration::from_millis(context.deadline);
+        let end = started + end.duration_since(now).unwrap_or(UNKNOWN_TIME);
         let invocation = Invocation::parse(&event, &context.request_id)?;
         let mut tally = Tally::default();
         let result = match &invocation {
@@ -153,20 +104,14 @@ impl Handler {
         let Some(Report { attempt: Attempt { outcome, .. }, delay, .. }) = reports.first() else {
             return Err(InvocationError::NotPutBack(QueueError::timeout()));
         };
-        let cause = outcome.cause();
         if let Some(delay) = delay {
             let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, *delay)).await;
             if !put_back.unwrap_or(Err(QueueError::timeout()))? {
-                let code = cause.map(|cause| cause.code.to_string()).unwrap_or_default();
+                let code = outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
                 return Err(InvocationError::NoQueue { outcome: outcome.label(), code });
             }
         }
-        Ok(EventAnswer {
-            outcome: outcome.label(),
-            code: cause.map(|cause| cause.code.to_string()),
-            meaning: cause.map(|cause| cause.meaning.to_string()),
-            advice: cause.map(|cause| cause.advice),
-        })
+        Ok(EventAnswer::new(outcome))
     }
 
     /// Brings every message to its outcome, as far as the time goes; each gets exactly one report.

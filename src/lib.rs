@@ -14,6 +14,7 @@
 //! | [`import`] | how one sign-up is imported |
 //! | [`queue`] | how a message is delayed, put back or parked |
 //! | [`metrics`] | what is counted |
+//! | [`answer`] | how an invocation is answered |
 //! | [`handler`] | how an invocation is worked through |
 //! | [`logs`] | what may be written to the log |
 //!
@@ -23,6 +24,7 @@
 //! ```
 
 pub mod admin;
+pub mod answer;
 pub mod chat;
 pub mod config;
 pub mod event;

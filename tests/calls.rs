@@ -9,13 +9,7 @@ use std::{
 };
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-use chat_signup_import::{
-    admin::Admin,
-    chat::Chat,
-    handler::{Answer, Handler},
-    import::Importer,
-    queue::Queue,
-};
+use chat_signup_import::{admin::Admin, answer::Answer, chat::Chat, handler::Handler, import::Importer, queue::Queue};
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use local::{
@@ -407,6 +401,20 @@ async fn an_invocation_returns_in_time_with_all_that_is_unfinished() {
     let failed = invoke(&handler, &batch(&["slow-1", "quick", "slow-2"]), Duration::from_millis(900)).await;
     let delayed = cloud.delayed().len();
     assert_eq!((failed, delayed), (vec!["message-slow-1".to_owned(), "message-slow-2".to_owned()], 2));
+}
+
+/// cargo-lambda's emulator states a deadline of 10 minutes after 1970.
+#[tokio::test]
+async fn a_deadline_that_lies_in_the_past_is_not_believed() {
+    let (tencent, _cloud, handler) = World::start().await.handler(None);
+    let mut context = Context::default();
+    context.deadline = 600_000;
+    let event = RawValue::from_string(batch(&["ada"]).to_string()).unwrap();
+    let answer = handler.handle(LambdaEvent::new(event, context)).await.unwrap();
+    assert_eq!(
+        (serde_json::to_string(&answer).unwrap(), tencent.accounts().len()),
+        (r#"{"batchItemFailures":[]}"#.to_owned(), 1)
+    );
 }
 
 #[tokio::test]
