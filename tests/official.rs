@@ -1,0 +1,150 @@
+//! The official tools: Tencent's signing library, AWS's runtime interface emulator, and cargo-lambda.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use chat_signup_import::usersig;
+use local::{
+    cloud::Cloud,
+    file,
+    python::{Python, run, target},
+    serve::{free_port, listens},
+    tencent::{App, SAMPLE_KEY, Tencent, signature},
+    top,
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_chat-signup-import");
+
+/// Runs a script with Tencent's library; `argument` is its one argument.
+async fn official(script: &str, argument: &str) -> String {
+    let python = Python::set_up().await.unwrap();
+    let script = format!("import sys, json, zlib, TLSSigAPIv2 as tencent\n{script}");
+    run(python.program("python").args(["-c", &script, argument])).await.unwrap().trim().to_owned()
+}
+
+/// The library has no call that reads, but the two parts of one: its decoder, and the signing of what was read.
+#[tokio::test]
+async fn tencents_library_reads_our_signature() {
+    let ours = usersig::sign(&SAMPLE_KEY.into(), 1_400_000_000, "administrator", 1_700_000_000, 86_400).unwrap();
+    let script = format!(
+        "fields = json.loads(zlib.decompress(tencent.base64_decode_url(sys.argv[1].encode())))\n\
+         api = tencent.TLSSigAPIv2(fields['TLS.sdkappid'], '{SAMPLE_KEY}')\n\
+         sign = api._TLSSigAPIv2__hmacsha256(fields['TLS.identifier'], fields['TLS.time'], fields['TLS.expire'])\n\
+         print(json.dumps([fields, sign.decode() == fields['TLS.sig']]))"
+    );
+    let read: Value = serde_json::from_str(&official(&script, ours.expose_secret()).await).unwrap();
+    let fields = json!({
+        "TLS.ver": "2.0", "TLS.identifier": "administrator", "TLS.sdkappid": 1_400_000_000,
+        "TLS.time": 1_700_000_000, "TLS.expire": 86_400, "TLS.sig": "yLAe+w7WUeUuqbV9h/TX78u21oTGi+i9Zp1u3PpnY60=",
+    });
+    assert_eq!(read, json!([fields, true]));
+}
+
+#[tokio::test]
+async fn the_stand_in_reads_the_signature_of_tencents_library() {
+    let script = format!("print(tencent.TLSSigAPIv2(1400000000, '{SAMPLE_KEY}').gen_sig(sys.argv[1], 86400))");
+    let claims = signature::read(&official(&script, "administrator").await).unwrap();
+    let by = |key: &str| signature::is_signed_with(&claims, key);
+    assert_eq!(
+        (claims.identifier.as_str(), claims.sdk_app_id, claims.expire, by(SAMPLE_KEY), by("another")),
+        ("administrator", 1_400_000_000, 86_400, true, false)
+    );
+}
+
+/// What the function needs, in a world of stand-ins.
+async fn stand_ins() -> (Tencent, Cloud, Vec<(String, String)>) {
+    let tencent = Tencent::start(App::default()).await.unwrap();
+    let cloud = Cloud::start(&App::default().secret()).await.unwrap();
+    let settings = [
+        ("CHAT_ENDPOINT", tencent.url()),
+        ("CHAT_SECRET_ID", "key".to_owned()),
+        ("SIGNUP_DETAIL_TYPE", "UserSignedUp".to_owned()),
+        ("QUEUE_URL", format!("{}/000000000000/signups", cloud.url())),
+        ("PARKING_QUEUE_URL", format!("{}/000000000000/parking", cloud.url())),
+        ("AWS_ENDPOINT_URL", cloud.url()),
+        ("AWS_REGION", "eu-central-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ];
+    (tencent, cloud, settings.map(|(name, value)| (name.to_owned(), value)).to_vec())
+}
+
+/// Starts a program that serves on `port`, and waits until it does.
+async fn start(command: &mut Command, port: u16) -> Child {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
+    for _ in 0..600 {
+        if listens(([127, 0, 0, 1], port).into()).await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    child.unwrap()
+}
+
+#[tokio::test]
+async fn runs_behind_the_official_runtime_interface_emulator() {
+    let python = Python::set_up().await.unwrap();
+    let (tencent, _cloud, settings) = stand_ins().await;
+    let (port, api) = (free_port().await.unwrap(), free_port().await.unwrap());
+    let mut emulator = Command::new(emulator(&python));
+    emulator
+        .arg("--runtime-interface-emulator-address")
+        .arg(format!("127.0.0.1:{port}"))
+        .arg("--runtime-api-address")
+        .arg(format!("127.0.0.1:{api}"))
+        .arg(BINARY)
+        .env_clear()
+        .envs(settings)
+        .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "30");
+    let _emulator = start(&mut emulator, port).await;
+    let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
+    let answer = reqwest::Client::new().post(url).body(file("events/sqs.json")).send().await.unwrap();
+    assert_eq!((answer.text().await.unwrap().as_str(), tencent.accounts().len()), (r#"{"batchItemFailures":[]}"#, 4));
+}
+
+fn emulator(python: &Python) -> PathBuf {
+    let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
+    let packages = python.bin.join("../lib").read_dir().unwrap().next().unwrap().unwrap().path();
+    packages.join("site-packages/samcli/local/rapid").join(name)
+}
+
+/// The third way of use, as README has it, with every sample event.
+#[tokio::test]
+async fn cargo_lambda_invokes_the_function_with_every_sample_event() {
+    let python = Python::set_up().await.unwrap();
+    let (tencent, _cloud, settings) = stand_ins().await;
+    let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let env_file = target().join(format!("official-{}.env", std::process::id()));
+    std::fs::write(&env_file, lines.concat()).unwrap();
+    let port = free_port().await.unwrap().to_string();
+    let program = |command: &str| {
+        let mut program = python.program("cargo-lambda");
+        program.args(["lambda", command, "--invoke-address", "127.0.0.1", "--invoke-port", &port]).current_dir(top());
+        program
+    };
+    let mut watch = program("watch");
+    watch.args(["--ignore-changes", "--env-file"]).arg(&env_file);
+    let mut watch = start(&mut watch, port.parse().unwrap()).await;
+    let mut answers = Vec::new();
+    for name in ["signup", "sqs", "eventbridge", "pipe", "not-a-signup"] {
+        let event = Path::new("events").join(name).with_extension("json");
+        let mut invoke = program("invoke");
+        answers
+            .push(run(invoke.args(["chat-signup-import", "--data-file"]).arg(event)).await.unwrap().trim().to_owned());
+    }
+    watch.kill().await.unwrap();
+    std::fs::remove_file(env_file).unwrap();
+    let (nothing, imported) = (r#"{"batchItemFailures":[]}"#, r#"{"outcome":"imported"}"#);
+    assert_eq!(
+        (answers, tencent.accounts().len()),
+        ([imported, nothing, imported, nothing, r#"{"outcome":"ignored"}"#].map(str::to_owned).to_vec(), 7)
+    );
+}
