@@ -40,7 +40,7 @@ async fn sandbox() -> io::Result<()> {
     std::fs::write(&file, lines.concat())?;
     println!(
         "\nThe local world is up. In a second terminal:\n\n    \
-         cargo lambda watch --env-file target/local/sandbox.env\n\nand in a third:\n\n    \
+         cargo lambda watch --env-file target/local/sandbox.env --invoke-address ::1\n\nand in a third:\n\n    \
          cargo lambda invoke chat-signup-import --data-file events/signup.json\n\n\
          The function is deployed here, too: {}\nis its queue. Tencent's accounts and calls show below. Ctrl-C ends it all.\n",
         world.output("SignupQueueUrl"),
