@@ -71,9 +71,7 @@ struct Request<'a> {
 struct Answer {
     action_status: String,
     error_code: i64,
-    #[serde(default)]
     error_info: Option<String>,
-    #[serde(default)]
     request_id: Option<String>,
 }
 
@@ -123,11 +121,12 @@ impl Chat {
         signup: &Signup,
         random: u32,
     ) -> Result<(), Failure> {
+        let user_sig = credentials.user_sig.expose_secret();
         let mut url = self.url.clone();
         url.query_pairs_mut()
             .append_pair("sdkappid", &credentials.sdk_app_id.to_string())
             .append_pair("identifier", &credentials.identifier)
-            .append_pair("usersig", credentials.user_sig.expose_secret())
+            .append_pair("usersig", user_sig)
             .append_pair("random", &random.to_string())
             .append_pair("contenttype", "json");
         let request = Request {
@@ -146,38 +145,34 @@ impl Chat {
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status().as_u16()));
         }
-        Answer::parse(&body(response).await?)?.verdict()
+        verdict(&body(response).await?, user_sig)
     }
 }
 
-impl Answer {
-    /// An answer is believed only as a whole: one without a number as `ErrorCode` says nothing about the account.
-    fn parse(body: &[u8]) -> Result<Self, Failure> {
-        if body.is_empty() {
-            return Err(Failure::Unreadable("the answer is empty"));
+/// Success is `ErrorCode` 0 and `ActionStatus` OK, both; an answer without them says nothing about the account.
+///
+/// `user_sig` is struck out of Tencent's words, should they quote the request.
+fn verdict(body: &[u8], user_sig: &str) -> Result<(), Failure> {
+    let answer: Answer = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Failure::Unreadable("the answer has no ActionStatus, or no number as ErrorCode"),
+        Category::Eof if body.is_empty() => Failure::Unreadable("the answer is empty"),
+        Category::Io | Category::Syntax | Category::Eof => Failure::Unreadable("the answer is not JSON"),
+    })?;
+    match (answer.error_code, answer.action_status.as_str()) {
+        (0, "OK") => Ok(()),
+        (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
+        (code, _) => {
+            let info = answer.error_info.unwrap_or_default().replace(user_sig, "");
+            let info = info.chars().take(MAX_INFO_CHARS).collect();
+            Err(Failure::Refused(Refusal { code, info, request_id: answer.request_id.filter(|id| is_id(id)) }))
         }
-        serde_json::from_slice(body).map_err(|error| match error.classify() {
-            Category::Data => Failure::Unreadable("the answer has no ActionStatus, or no number as ErrorCode"),
-            Category::Io | Category::Syntax | Category::Eof => Failure::Unreadable("the answer is not JSON"),
-        })
     }
+}
 
-    /// Success is `ErrorCode` 0 and `ActionStatus` OK, both.
-    fn verdict(self) -> Result<(), Failure> {
-        match (self.error_code, self.action_status.as_str()) {
-            (0, "OK") => Ok(()),
-            (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
-            (code, _) => Err(Failure::Refused(Refusal {
-                code,
-                info: self.error_info.unwrap_or_default().chars().take(MAX_INFO_CHARS).collect(),
-                // It is logged, so it must look like an ID.
-                request_id: self.request_id.filter(|id| {
-                    (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
-                        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
-                }),
-            })),
-        }
-    }
+/// Whether a text looks like an ID, so that it may be logged.
+fn is_id(text: &str) -> bool {
+    (1..=MAX_REQUEST_ID_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
 }
 
 /// Reads the whole body, as far as a true answer can go.

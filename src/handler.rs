@@ -100,12 +100,11 @@ impl Handler {
     }
 
     async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<EventAnswer, InvocationError> {
-        let reports = self.work(std::slice::from_ref(message), end, tally).await;
-        let Some(Report { attempt: Attempt { outcome, .. }, delay, .. }) = reports.first() else {
-            return Err(InvocationError::NotPutBack(QueueError::timeout()));
-        };
-        if let Some(delay) = delay {
-            let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, *delay)).await;
+        let mut reports = self.work(std::slice::from_ref(message), end, tally).await;
+        let report = reports.pop().unwrap_or_else(|| Report::new(message, Attempt::none(Outcome::out_of_time()), 0));
+        let outcome = &report.attempt.outcome;
+        if let Some(delay) = report.delay {
+            let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, delay)).await;
             if !put_back.unwrap_or(Err(QueueError::timeout()))? {
                 let code = outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
                 return Err(InvocationError::NoQueue { outcome: outcome.label(), code });
@@ -120,9 +119,8 @@ impl Handler {
         let mut blocked = HashSet::new();
         let mut reports: Vec<Report<'a>> = Vec::with_capacity(messages.len());
         let mut report = |message: &'a Message, attempt: Attempt, reports: &mut Vec<Report<'a>>| {
-            let delay = attempt.outcome.delay(message.receives, (self.random)());
-            tally.count(&attempt.outcome, attempt.latency);
-            let report = Report { message, attempt, delay };
+            let report = Report::new(message, attempt, (self.random)());
+            tally.count(&report.attempt.outcome, report.attempt.latency);
             report.log(&mut blocked);
             reports.push(report);
         };
@@ -180,7 +178,12 @@ fn lanes(messages: &[Message]) -> Vec<Vec<&Message>> {
     lanes
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    fn new(message: &'a Message, attempt: Attempt, random: u32) -> Self {
+        let delay = attempt.outcome.delay(message.receives, random);
+        Self { message, attempt, delay }
+    }
+
     /// Writes the one line there is about a message; `blocked` has the causes that were told as errors already.
     fn log(&self, blocked: &mut HashSet<String>) {
         let Attempt { user, outcome, latency } = &self.attempt;

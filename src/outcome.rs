@@ -107,14 +107,7 @@ impl Outcome {
             Failure::NoConnection => "no_connection".into(),
             Failure::Interrupted => "interrupted".into(),
         };
-        let refusal = match failure {
-            Failure::Refused(refusal) => Some(refusal),
-            Failure::Status(_)
-            | Failure::Unreadable(_)
-            | Failure::Timeout
-            | Failure::NoConnection
-            | Failure::Interrupted => None,
-        };
+        let refusal = if let Failure::Refused(refusal) = failure { Some(refusal) } else { None };
         let cause = Cause { code, meaning: meaning.text.into(), advice: meaning.advice, refusal };
         match meaning.fate {
             Fate::Transient | Fate::Rate | Fate::CredentialThenTransient => Self::Deferred(cause),

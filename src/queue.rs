@@ -7,7 +7,7 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     types::{ChangeMessageVisibilityBatchRequestEntry as Entry, MessageAttributeValue},
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use crate::{
     event::{Message, Receipt, is_fifo},
@@ -16,6 +16,8 @@ use crate::{
 
 /// Most entries of one batch call (SQS).
 const BATCH: usize = 10;
+/// Most batch calls at once.
+const CALLS: usize = 10;
 
 /// A call to SQS that failed. The text has no part of the message in it.
 #[derive(Debug, thiserror::Error)]
@@ -51,30 +53,26 @@ impl Queue {
     ///
     /// Best effort: a delivery that it fails for comes back after the queue's own visibility timeout.
     pub async fn delay(&self, deliveries: &[(&Receipt, Duration)]) {
-        let mut by_queue: Vec<(&str, Vec<Entry>)> = Vec::new();
-        for (index, (receipt, delay)) in deliveries.iter().enumerate() {
-            let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
+        let of_one_queue = deliveries.chunk_by(|(one, _), (next, _)| one.queue_arn == next.queue_arn);
+        stream::iter(of_one_queue.flat_map(|deliveries| deliveries.chunks(BATCH)))
+            .for_each_concurrent(CALLS, |batch| self.delay_batch(batch))
+            .await;
+    }
+
+    async fn delay_batch(&self, batch: &[(&Receipt, Duration)]) {
+        let entries = batch.iter().enumerate().filter_map(|(index, (receipt, delay))| {
             let entry = Entry::builder().id(index.to_string()).receipt_handle(&receipt.handle);
-            let Ok(entry) = entry.visibility_timeout(seconds).build() else {
-                continue;
-            };
-            match by_queue.iter_mut().find(|(arn, entries)| *arn == receipt.queue_arn && entries.len() < BATCH) {
-                Some((_, entries)) => entries.push(entry),
-                None => by_queue.push((&receipt.queue_arn, vec![entry])),
-            }
+            entry.visibility_timeout(seconds(*delay)).build().ok()
+        });
+        let url = batch.first().map(|(receipt, _)| self.url_of(&receipt.queue_arn));
+        let call = self.sqs.change_message_visibility_batch().set_queue_url(url).set_entries(Some(entries.collect()));
+        let failed = match call.send().await {
+            Ok(answer) => answer.failed().first().map(|entry| (answer.failed().len(), entry.code().to_owned())),
+            Err(error) => Some((batch.len(), reason(&error))),
+        };
+        if let Some((messages, reason)) = failed {
+            tracing::warn!(messages, reason, "not delayed: they come back after the queue's visibility timeout");
         }
-        join_all(by_queue.into_iter().map(|(arn, entries)| async move {
-            let (url, count) = (self.url_of(arn), entries.len());
-            let call = self.sqs.change_message_visibility_batch().queue_url(url).set_entries(Some(entries));
-            let failed = match call.send().await {
-                Ok(answer) => answer.failed().first().map(|entry| (answer.failed().len(), entry.code().to_owned())),
-                Err(error) => Some((count, reason(&error))),
-            };
-            if let Some((messages, reason)) = failed {
-                tracing::warn!(messages, reason, "not delayed: they come back after the queue's visibility timeout");
-            }
-        }))
-        .await;
     }
 
     /// Puts an event that no queue delivered on the queue, to come back after `delay`.
@@ -86,8 +84,8 @@ impl Queue {
     pub async fn put_back(&self, message: &Message, delay: Duration) -> Result<bool, QueueError> {
         let Some(url) = &self.source else { return Ok(false) };
         // A FIFO queue knows no delay of a single message.
-        let seconds = (!is_fifo(url)).then(|| i32::try_from(delay.as_secs()).unwrap_or(i32::MAX));
-        self.send(url, message, None, seconds).await.map(|()| true)
+        let delay = (!is_fifo(url)).then(|| seconds(delay));
+        self.send(url, message, None, delay).await.map(|()| true)
     }
 
     /// Keeps a rejected message, with its reason, on the parking queue.
@@ -97,9 +95,7 @@ impl Queue {
     /// # Errors
     /// When SQS does not take it; the message must not be acknowledged then.
     pub async fn park(&self, message: &Message, cause: &Cause) -> Result<bool, QueueError> {
-        let Some(url) = &self.parking else {
-            return Ok(false);
-        };
+        let Some(url) = &self.parking else { return Ok(false) };
         self.send(url, message, Some(cause), None).await.map(|()| true)
     }
 
@@ -151,6 +147,11 @@ fn attributes(message: &Message, cause: &Cause) -> impl Iterator<Item = (&'stati
         ("SourceMessageId", Some(message.id.clone())),
     ];
     attributes.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
+}
+
+/// A delay as SQS takes it.
+fn seconds(delay: Duration) -> i32 {
+    i32::try_from(delay.as_secs()).unwrap_or(i32::MAX)
 }
 
 /// SQS's code for what went wrong, or the kind of fault: an SDK error's own text may go into detail too far.

@@ -233,6 +233,15 @@ async fn parks_what_is_rejected_with_its_reason_and_the_body_as_it_came() {
 }
 
 #[tokio::test]
+async fn strikes_the_signature_out_of_what_it_parks() {
+    let world = World::start(&[]).await;
+    world.tencent.script("ada", [Reply::Echo]);
+    world.invoke(&batch(&["ada"])).await;
+    let info = world.cloud.sent()[0].attributes["ErrorInfo"].clone();
+    assert_eq!((info.contains("identifier=administrator"), info.contains("usersig=&")), (true, true), "{info}");
+}
+
+#[tokio::test]
 async fn acknowledges_nothing_that_could_not_be_parked() {
     let world = World::start(&[]).await;
     world.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));

@@ -1,11 +1,7 @@
 //! The official tools: Tencent's signing library, AWS's runtime interface emulator, and cargo-lambda.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use chat_signup_import::usersig;
 use local::{

@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
     sync::Notify,
+    task::JoinHandle,
 };
 
 use crate::{
@@ -42,6 +43,7 @@ pub struct Function {
     child: Child,
     api: Arc<Api>,
     output: Arc<Mutex<String>>,
+    readers: [Option<JoinHandle<()>>; 2],
     invocations: Mutex<usize>,
     _server: Server,
 }
@@ -77,13 +79,11 @@ impl Function {
             .kill_on_drop(true)
             .spawn()?;
         let output = Arc::default();
-        if let Some(stdout) = child.stdout.take() {
-            collect(stdout, &output);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            collect(stderr, &output);
-        }
-        Ok(Self { child, api, output, invocations: Mutex::default(), _server: server })
+        let readers = [
+            child.stdout.take().map(|stdout| collect(stdout, &output)),
+            child.stderr.take().map(|stderr| collect(stderr, &output)),
+        ];
+        Ok(Self { child, api, output, readers, invocations: Mutex::default(), _server: server })
     }
 
     /// Invokes it with `event` and waits for the end, for as long as `time` says and five seconds more.
@@ -119,12 +119,16 @@ impl Function {
         lock(&self.output).clone()
     }
 
-    /// Waits until it has ended by itself; gives its exit code.
+    /// Waits until it has ended by itself, and all that it wrote has been read; gives its exit code.
     ///
     /// # Errors
     /// When it cannot be waited for.
     pub async fn ended(&mut self) -> io::Result<Option<i32>> {
-        Ok(tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await??.code())
+        let status = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await??;
+        for reader in self.readers.iter_mut().flatten() {
+            reader.await?;
+        }
+        Ok(status.code())
     }
 
     /// Kills it in the middle of whatever it does.
@@ -176,7 +180,7 @@ impl Api {
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<Mutex<String>>) {
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let output = Arc::clone(output);
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
@@ -185,5 +189,5 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, output: &Arc<Mutex<S
             output.push_str(&line);
             output.push('\n');
         }
-    });
+    })
 }
