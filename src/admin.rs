@@ -125,8 +125,10 @@ impl Admin {
             if is_within(REREAD_AFTER, state.forced_at, now) {
                 return None;
             }
+            let read = self.read(state, now).await;
+            // Only now: a read that the deadline cut off has not been made.
             state.forced_at = Some(now);
-            self.read(state, now).await.ok()?;
+            read.ok()?;
             state.signed = None;
         }
         state.sign(now).ok()
@@ -195,7 +197,8 @@ impl Secret {
             serde_json::from_str(text).map_err(|_| wrong("it must be a JSON object, kept as text"))?;
         let string = |name| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         // Secrets Manager's console writes every value as a string, numbers too.
-        let number = |name| fields.get(name).and_then(Value::as_u64).or_else(|| string(name)?.parse().ok());
+        let number =
+            |name| fields.get(name).and_then(Value::as_u64).or_else(|| string(name)?.parse().ok()).filter(|id| *id > 0);
         let key = string("secretKey").filter(|key| !key.contains(char::is_whitespace));
         Ok(Self {
             sdk_app_id: number("sdkAppId").ok_or_else(|| wrong("sdkAppId must be a positive whole number"))?,

@@ -7,7 +7,7 @@ use std::{sync::OnceLock, time::Duration};
 use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
 
 use crate::{admin::Credentials, signup::Signup};
 
@@ -71,8 +71,18 @@ struct Request<'a> {
 struct Answer {
     action_status: String,
     error_code: i64,
-    error_info: Option<String>,
-    request_id: Option<String>,
+    // Of any kind: what only explains must not undo what is said above.
+    error_info: Option<Value>,
+    request_id: Option<Value>,
+}
+
+/// Which connection a call is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// One from the pool, if there is one; after a freeze it may be dead.
+    Pooled,
+    /// A new one: after a freeze all others in the pool may be dead as well.
+    New,
 }
 
 impl Chat {
@@ -88,8 +98,6 @@ impl Chat {
 
     /// Imports one account within `timeout`; `random` must be new for every call.
     ///
-    /// A call on a `new` connection takes none from the pool, where after a freeze all may be dead.
-    ///
     /// # Errors
     /// Anything but HTTP 200 with `ErrorCode` 0 and `ActionStatus` OK.
     pub async fn account_import(
@@ -98,9 +106,12 @@ impl Chat {
         signup: &Signup,
         random: u32,
         timeout: Duration,
-        new: bool,
+        connection: Connection,
     ) -> Result<(), Failure> {
-        let client = if new { self.unpooled()? } else { &self.pooled };
+        let client = match connection {
+            Connection::Pooled => &self.pooled,
+            Connection::New => self.unpooled()?,
+        };
         let call = self.call(client, credentials, signup, random);
         tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::Timeout))
     }
@@ -137,11 +148,9 @@ impl Chat {
         let text = serde_json::to_vec(&request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
         let response = client.post(url).header("content-type", "application/json").body(text).send().await;
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
-        let response = response.map_err(|error| match error {
-            error if error.is_connect() => Failure::NoConnection,
-            error if error.is_timeout() => Failure::Timeout,
-            _ => Failure::Interrupted,
-        })?;
+        let broken =
+            |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
+        let response = response.map_err(broken)?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status().as_u16()));
         }
@@ -162,9 +171,11 @@ fn verdict(body: &[u8], user_sig: &str) -> Result<(), Failure> {
         (0, "OK") => Ok(()),
         (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
         (code, _) => {
-            let info = answer.error_info.unwrap_or_default().replace(user_sig, "");
-            let info = info.chars().take(MAX_INFO_CHARS).collect();
-            Err(Failure::Refused(Refusal { code, info, request_id: answer.request_id.filter(|id| is_id(id)) }))
+            let info = answer.error_info.as_ref().and_then(Value::as_str).unwrap_or_default().replace(user_sig, "");
+            // Part of a signature may be left in words that were cut off.
+            let info = info.split("usersig").next().unwrap_or_default().chars().take(MAX_INFO_CHARS).collect();
+            let request_id = answer.request_id.as_ref().and_then(Value::as_str).filter(|id| is_id(id));
+            Err(Failure::Refused(Refusal { code, info, request_id: request_id.map(str::to_owned) }))
         }
     }
 }

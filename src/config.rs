@@ -57,7 +57,7 @@ impl Config {
     /// );
     /// ```
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let get = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let get = |name: &str| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let mut wrong = Vec::new();
 
         let endpoint = keep(&mut wrong, endpoint(get("CHAT_REGION"), get("CHAT_ENDPOINT")));
@@ -69,20 +69,23 @@ impl Config {
         let request_timeout = number("REQUEST_TIMEOUT_MS", 5_000, 100..=60_000);
         let max_in_flight = number("MAX_IN_FLIGHT", 10, 1..=200);
 
-        match (endpoint, secret_id, queue_url, parking_queue_url, request_timeout, max_in_flight) {
-            (Some(endpoint), Some(secret_id), Some(queue_url), Some(parking_queue_url), Some(timeout), Some(most)) => {
-                Ok(Self {
-                    endpoint,
-                    secret_id,
-                    queue_url,
-                    parking_queue_url,
-                    request_timeout: Duration::from_millis(timeout.into()),
-                    max_in_flight: most.into(),
-                    detail_type: get("SIGNUP_DETAIL_TYPE"),
-                })
-            }
-            _ => Err(ConfigError(wrong)),
+        if let (Some(Some(queue)), Some(Some(parking))) = (&queue_url, &parking_queue_url)
+            && queue == parking
+        {
+            wrong.push(format!("PARKING_QUEUE_URL is {parking:?}: must be another queue than QUEUE_URL"));
         }
+        let config = || {
+            Some(Self {
+                endpoint: endpoint?,
+                secret_id: secret_id?,
+                queue_url: queue_url?,
+                parking_queue_url: parking_queue_url?,
+                request_timeout: Duration::from_millis(request_timeout?.into()),
+                max_in_flight: max_in_flight?.into(),
+                detail_type: get("SIGNUP_DETAIL_TYPE"),
+            })
+        };
+        config().filter(|_| wrong.is_empty()).ok_or(ConfigError(wrong))
     }
 }
 
@@ -99,22 +102,23 @@ fn endpoint(region: Option<String>, endpoint: Option<String>) -> Result<Url, Str
             known.ok_or_else(|| format!("CHAT_REGION is {region:?}: must be one of {}", names()))
         }
         (None, Some(value)) => {
-            let wrong = |rule: &str| format!("CHAT_ENDPOINT is {value:?}: must {rule}");
+            // A pasted address may have a password or a signature in it: these are not shown.
+            let shown = value.split(['?', '#']).next().and_then(|value| value.rsplit('@').next()).unwrap_or_default();
+            let wrong = |rule: &str| format!("CHAT_ENDPOINT is {shown:?}: must {rule}");
             let url = Url::parse(&value).map_err(|_| wrong("be a URL such as https://console.tim.qq.com"))?;
             match url.scheme() {
                 "https" => {}
                 "http" if is_loopback(&url) => {}
                 _ => return Err(wrong("begin with https:// (http:// only to a loopback address)")),
             }
-            if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            let user = !url.username().is_empty() || url.password().is_some();
+            if user || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
                 return Err(wrong("be a scheme and a host only, without user, path or query"));
             }
             Ok(url)
         }
         (None, None) => Err("CHAT_REGION is not set: set it, or else CHAT_ENDPOINT".to_owned()),
-        (Some(region), Some(endpoint)) => {
-            Err(format!("CHAT_REGION is {region:?} and CHAT_ENDPOINT is {endpoint:?}: only one of them must be set"))
-        }
+        (Some(region), Some(_)) => Err(format!("CHAT_REGION is {region:?}: must not be set when CHAT_ENDPOINT is")),
     }
 }
 

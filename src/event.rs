@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -41,7 +40,7 @@ pub enum Invocation {
     Event(Message),
 }
 
-/// An invocation that cannot be taken apart.
+/// An invocation that cannot be taken apart. The text has nothing of its content.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// A record without an ID could not be named in the answer, so the whole batch has to come back.
@@ -50,37 +49,47 @@ pub enum EventError {
         /// Position in the batch, from 0.
         index: usize,
     },
-    /// The records are not those of SQS.
-    #[error("the batch is not one of SQS: {0}")]
-    Batch(serde_json::Error),
+    /// The batch is nested deeper than any of SQS.
+    #[error("the batch must be JSON of at most 127 levels: it is not at line {line}, column {column}")]
+    Batch {
+        /// Where, counted from 1.
+        line: usize,
+        /// Where, counted from 1.
+        column: usize,
+    },
 }
 
 impl Invocation {
     /// Takes an event apart; `request_id` names it when it has no ID of its own.
     ///
     /// # Errors
-    /// When its records are not those of SQS or one of them has no ID.
+    /// When a record has no ID, or the batch is nested too deep.
     pub fn parse(event: &RawValue, request_id: &str) -> Result<Self, EventError> {
         #[derive(Deserialize)]
-        struct Shape {
+        struct Batch<T> {
             #[serde(rename = "Records")]
-            records: Option<IgnoredAny>,
+            records: T,
         }
+        // Only this makes `id` an event's: in another document it may be a person's.
         #[derive(Deserialize)]
         struct BusEvent {
             id: String,
-            // Only this makes `id` an event's: in another document it may be a person's.
             #[serde(rename = "detail-type")]
-            _detail_type: IgnoredAny,
+            _detail_type: String,
+            #[serde(rename = "detail")]
+            _detail: IgnoredAny,
         }
 
         let text = event.get();
-        if text.starts_with('[') {
-            return Ok(Self::Batch(messages(serde_json::from_str(text).map_err(EventError::Batch)?)?));
-        }
-        if serde_json::from_str(text).is_ok_and(|Shape { records }| records.is_some()) {
-            let batch: SqsEvent = serde_json::from_str(text).map_err(EventError::Batch)?;
-            return Ok(Self::Batch(messages(batch.records)?));
+        let records = if text.starts_with('[') {
+            Some(text)
+        } else {
+            serde_json::from_str(text).ok().map(|Batch::<&RawValue> { records }| records.get())
+        };
+        if let Some(records) = records.filter(|records| records.starts_with('[')) {
+            let records = serde_json::from_str(records)
+                .map_err(|error| EventError::Batch { line: error.line(), column: error.column() })?;
+            return Ok(Self::Batch(messages(records)?));
         }
         let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
         Ok(Self::Event(Message {
@@ -93,31 +102,32 @@ impl Invocation {
     }
 }
 
-/// Makes messages of records; a record that stands twice in the batch counts once.
-fn messages(records: Vec<SqsMessage>) -> Result<Vec<Message>, EventError> {
+/// Makes messages of records, each read field by field, so that an odd one sinks no other. One that stands twice
+/// counts once.
+fn messages(records: Vec<Value>) -> Result<Vec<Message>, EventError> {
     let mut seen = HashSet::new();
     let mut messages = Vec::with_capacity(records.len());
-    for (index, record) in records.into_iter().enumerate() {
-        let id = record.message_id.filter(|id| !id.is_empty()).ok_or(EventError::NoMessageId { index })?;
-        if !seen.insert(id.clone()) {
-            continue;
-        }
-        let queue_arn = record.event_source_arn.unwrap_or_default();
+    for (index, mut record) in records.into_iter().enumerate() {
+        let text = |path: &str| record.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let id = text("/messageId").ok_or(EventError::NoMessageId { index })?.to_owned();
+        let queue_arn = text("/eventSourceARN").unwrap_or_default().to_owned();
+        let receives = text("/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
-        let group = record.attributes.get("MessageGroupId").filter(|_| is_fifo(&queue_arn)).cloned();
-        messages.push(Message {
-            id,
-            body: record.body.unwrap_or_default(),
-            receives: record.attributes.get("ApproximateReceiveCount").and_then(|n| n.parse().ok()).unwrap_or(1),
-            receipt: record.receipt_handle.map(|handle| Receipt { queue_arn, handle }),
-            group,
-        });
+        let group = text("/attributes/MessageGroupId").filter(|_| is_fifo(&queue_arn)).map(str::to_owned);
+        let receipt = text("/receiptHandle").map(|handle| Receipt { queue_arn, handle: handle.to_owned() });
+        // A pipe may have been told to open the body.
+        let body = match record.get_mut("body").map(Value::take) {
+            Some(Value::String(body)) => body,
+            body => body.unwrap_or_default().to_string(),
+        };
+        if seen.insert(id.clone()) {
+            messages.push(Message { id, body, receives, receipt, group });
+        }
     }
     Ok(messages)
 }
 
 /// The innermost document of a message.
-#[derive(Debug, PartialEq)]
 pub struct Document {
     /// Its fields.
     pub fields: Map<String, Value>,
@@ -125,33 +135,27 @@ pub struct Document {
     pub detail_type: Option<String>,
 }
 
-/// A message that holds no document. The text names the rule and never the content.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum DocumentError {
-    /// The text is no JSON, or nested deeper than 127 levels.
-    #[error("the body must be JSON: {0}")]
-    NotJson(String),
-    /// The text is JSON of another kind.
-    #[error("the body must be a JSON object, not {0}")]
-    NotAnObject(&'static str),
-    /// Too many envelopes around the document.
-    #[error("the body must have at most {MAX_ENVELOPES} envelopes around the sign-up")]
-    TooDeep,
-}
+/// A message that holds no valid sign-up: which rule it breaks, with nothing of its content.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
 
 impl Document {
     /// Opens the SNS and EventBridge envelopes in `body`, whichever way they are nested.
     ///
     /// # Errors
     /// When the text is not JSON, not an object, or wrapped more than four times.
-    pub fn open(body: &str) -> Result<Self, DocumentError> {
-        let parse = |text: &str| serde_json::from_str(text).map_err(|error| DocumentError::NotJson(error.to_string()));
+    pub fn open(body: &str) -> Result<Self, Malformed> {
+        let parse = |text: &str| {
+            let wrong = |error: serde_json::Error| Malformed(format!("the body must be JSON: {error}"));
+            serde_json::from_str(text).map_err(wrong)
+        };
         let mut detail_type = None;
         let mut value = parse(body)?;
         for _ in 0..=MAX_ENVELOPES {
             let mut fields = match value {
                 Value::Object(fields) => fields,
-                other => return Err(DocumentError::NotAnObject(kind(&other))),
+                other => return Err(Malformed(format!("the body must be a JSON object, not {}", kind(&other)))),
             };
             let field = |name: &str| fields.get(name).and_then(Value::as_str);
             if let (Some("Notification"), Some(message)) = (field("Type"), field("Message")) {
@@ -163,7 +167,7 @@ impl Document {
                 return Ok(Self { fields, detail_type });
             }
         }
-        Err(DocumentError::TooDeep)
+        Err(Malformed(format!("the body must have at most {MAX_ENVELOPES} envelopes around the sign-up")))
     }
 }
 

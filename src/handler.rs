@@ -1,7 +1,7 @@
 //! How an invocation is worked through.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     panic::AssertUnwindSafe,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,10 +12,10 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
-use tracing::Level;
+use tracing::{Instrument, Level, error_span};
 
 use crate::{
-    answer::{Answer, EventAnswer, InvocationError},
+    answer::{Answer, InvocationError},
     event::{Invocation, Message},
     import::{Attempt, Importer},
     metrics::Tally,
@@ -25,6 +25,8 @@ use crate::{
 
 /// What is kept free at the end of an invocation, to put messages back and to answer.
 const CLOSING_TIME: Duration = Duration::from_millis(500);
+/// What is added to that for each message, to log it and to name it in the answer.
+const CLOSING_TIME_EACH: Duration = Duration::from_micros(200);
 /// What is kept free for the answer alone.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
 
@@ -66,11 +68,11 @@ impl Handler {
         let (started, now) = (Instant::now(), (self.clock)());
         let end = UNIX_EPOCH + Duration::from_millis(context.deadline);
         let end = started + end.duration_since(now).unwrap_or(UNKNOWN_TIME);
-        let invocation = Invocation::parse(&event, &context.request_id)?;
         let mut tally = Tally::default();
-        let result = match &invocation {
-            Invocation::Batch(messages) => Ok(Answer::Batch(self.batch(messages, end, &mut tally).await)),
-            Invocation::Event(message) => self.event(message, end, &mut tally).await.map(Answer::Event),
+        let result = match Invocation::parse(&event, &context.request_id) {
+            Ok(Invocation::Batch(messages)) => Ok(Answer::Batch(self.batch(&messages, end, &mut tally).await)),
+            Ok(Invocation::Event(message)) => self.event(&message, end, &mut tally).await,
+            Err(error) => Err(error.into()),
         };
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
         tracing::info!(
@@ -99,23 +101,24 @@ impl Handler {
         answer
     }
 
-    async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<EventAnswer, InvocationError> {
-        let mut reports = self.work(std::slice::from_ref(message), end, tally).await;
-        let report = reports.pop().unwrap_or_else(|| Report::new(message, Attempt::none(Outcome::out_of_time()), 0));
-        let outcome = &report.attempt.outcome;
+    async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<Answer, InvocationError> {
+        let report = self.work(std::slice::from_ref(message), end, tally).await.pop();
+        let report = report.unwrap_or_else(|| Report::new(message, Attempt::without_call(Outcome::out_of_time()), 0));
+        let (outcome, cause) = (report.attempt.outcome.label(), report.attempt.outcome.cause().cloned());
         if let Some(delay) = report.delay {
             let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, delay)).await;
-            if !put_back.unwrap_or(Err(QueueError::timeout()))? {
-                let code = outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
-                return Err(InvocationError::NoQueue { outcome: outcome.label(), code });
-            }
+            put_back.unwrap_or_else(|_| Err(QueueError::Failed("timeout".to_owned()))).map_err(|error| {
+                let code = cause.as_ref().map(|cause| cause.code.to_string()).unwrap_or_default();
+                InvocationError::NotPutBack { code, error }
+            })?;
         }
-        Ok(EventAnswer::new(outcome))
+        Ok(Answer::Event { outcome, cause })
     }
 
     /// Brings every message to its outcome, as far as the time goes; each gets exactly one report.
     async fn work<'a>(&'a self, messages: &'a [Message], end: Instant, tally: &mut Tally) -> Vec<Report<'a>> {
-        let deadline = before(end, CLOSING_TIME);
+        let each = CLOSING_TIME_EACH.saturating_mul(u32::try_from(messages.len()).unwrap_or(u32::MAX));
+        let deadline = before(end, CLOSING_TIME + each);
         let mut blocked = HashSet::new();
         let mut reports: Vec<Report<'a>> = Vec::with_capacity(messages.len());
         let mut report = |message: &'a Message, attempt: Attempt, reports: &mut Vec<Report<'a>>| {
@@ -132,7 +135,7 @@ impl Handler {
         drop(done);
         let finished: HashSet<&str> = reports.iter().map(|report| report.message.id.as_str()).collect();
         for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
-            report(message, Attempt::none(Outcome::out_of_time()), &mut reports);
+            report(message, Attempt::without_call(Outcome::out_of_time()), &mut reports);
         }
         reports
     }
@@ -142,7 +145,7 @@ impl Handler {
         stream::unfold((lane.into_iter(), false), move |(mut rest, stopped)| async move {
             let message = rest.next()?;
             let attempt =
-                if stopped { Attempt::none(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
+                if stopped { Attempt::without_call(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
             let stopped = attempt.outcome.comes_back();
             Some(((message, attempt), (rest, stopped)))
         })
@@ -159,23 +162,20 @@ impl Handler {
             }
             attempt
         };
-        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Attempt::none(Outcome::panicked()))
+        // Whatever is logged on the way, a panic too, is tied to the message.
+        let work = work.instrument(error_span!("message", message_id = message.id));
+        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Attempt::without_call(Outcome::panicked()))
     }
 }
 
 /// Sorts messages into lanes: a FIFO group keeps its order in one, any other message has one of its own.
-fn lanes(messages: &[Message]) -> Vec<Vec<&Message>> {
-    let mut lanes: Vec<Vec<&Message>> = Vec::new();
-    let mut by_group = HashMap::new();
+fn lanes(messages: &[Message]) -> impl Iterator<Item = Vec<&Message>> {
+    let mut lanes: BTreeMap<(bool, &str), Vec<&Message>> = BTreeMap::new();
     for message in messages {
-        let next = lanes.len();
-        let lane = message.group.as_deref().map_or(next, |group| *by_group.entry(group).or_insert(next));
-        match lanes.get_mut(lane) {
-            Some(lane) => lane.push(message),
-            None => lanes.push(vec![message]),
-        }
+        let group = message.group.as_deref();
+        lanes.entry((group.is_some(), group.unwrap_or(&message.id))).or_default().push(message);
     }
-    lanes
+    lanes.into_values()
 }
 
 impl<'a> Report<'a> {
@@ -188,7 +188,7 @@ impl<'a> Report<'a> {
     fn log(&self, blocked: &mut HashSet<String>) {
         let Attempt { user, outcome, latency } = &self.attempt;
         let cause = outcome.cause();
-        macro_rules! line {
+        macro_rules! tell {
             ($level:expr) => {
                 tracing::event!(
                     $level,
@@ -207,11 +207,11 @@ impl<'a> Report<'a> {
             };
         }
         match outcome {
-            Outcome::Imported | Outcome::Ignored => line!(Level::INFO),
-            Outcome::Deferred(_) => line!(Level::WARN),
+            Outcome::Imported | Outcome::Ignored => tell!(Level::INFO),
+            Outcome::Deferred(_) => tell!(Level::WARN),
             // Every message fails alike: one error is enough to wake somebody.
-            Outcome::Blocked(cause) if !blocked.insert(cause.code.to_string()) => line!(Level::WARN),
-            Outcome::Blocked(_) | Outcome::Rejected(_) => line!(Level::ERROR),
+            Outcome::Blocked(cause) if !blocked.insert(cause.code.to_string()) => tell!(Level::WARN),
+            Outcome::Blocked(_) | Outcome::Rejected(_) => tell!(Level::ERROR),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! How one sign-up is imported.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
     admin::Admin,
-    chat::Chat,
+    chat::{Chat, Connection},
     event::Document,
     outcome::{
         Outcome,
@@ -45,7 +45,7 @@ pub struct Attempt {
 impl Attempt {
     /// An outcome that was reached without a call.
     #[must_use]
-    pub fn none(outcome: Outcome) -> Self {
+    pub fn without_call(outcome: Outcome) -> Self {
         Self { user: None, outcome, latency: None }
     }
 }
@@ -53,40 +53,46 @@ impl Attempt {
 impl Importer {
     /// Reads the sign-up in `body` and imports it before `deadline`, with one retry at the most.
     pub async fn import(&self, body: &str, deadline: Instant) -> Attempt {
-        let document = match Document::open(body) {
-            Ok(document) => document,
-            Err(error) => return Attempt::none(Outcome::malformed(error.to_string())),
+        let signup = match Document::open(body) {
+            Ok(document) if self.is_of_another_type(&document) => return Attempt::without_call(Outcome::Ignored),
+            Ok(document) => Signup::read(&document),
+            Err(error) => Err(error),
         };
-        if self.detail_type.is_some() && document.detail_type.is_some() && document.detail_type != self.detail_type {
-            return Attempt::none(Outcome::Ignored);
+        match signup {
+            Ok(signup) => {
+                let latency = Cell::new(None);
+                let outcome = self.call(&signup, deadline, &latency).await;
+                Attempt { user: Some(signup.user_id), outcome, latency: latency.get() }
+            }
+            Err(error) => Attempt::without_call(Outcome::malformed(&error)),
         }
-        let signup = match Signup::read(&document) {
-            Ok(signup) => signup,
-            Err(error) => return Attempt::none(Outcome::malformed(error.to_string())),
-        };
-        let started = Instant::now();
-        let outcome = self.call(&signup, deadline).await;
-        Attempt { user: Some(signup.user_id), outcome, latency: Some(started.elapsed()) }
     }
 
-    async fn call(&self, signup: &Signup, deadline: Instant) -> Outcome {
+    fn is_of_another_type(&self, document: &Document) -> bool {
+        self.detail_type.is_some() && document.detail_type.is_some() && document.detail_type != self.detail_type
+    }
+
+    async fn call(&self, signup: &Signup, deadline: Instant, latency: &Cell<Option<Duration>>) -> Outcome {
         let credentials = match self.admin.credentials().await {
             Ok(credentials) => credentials,
             Err(error) => return Outcome::of_secret(&error),
         };
-        let call = async |credentials, new| {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let call = async |credentials, connection| {
+            let started = Instant::now();
+            let left = deadline.saturating_duration_since(started);
             if left < SHORTEST_CALL {
                 return None;
             }
             let timeout = left.min(self.request_timeout);
-            Some(self.chat.account_import(credentials, signup, (self.random)(), timeout, new).await)
+            let result = self.chat.account_import(credentials, signup, (self.random)(), timeout, connection).await;
+            latency.set(Some(latency.get().unwrap_or_default() + started.elapsed()));
+            Some(result)
         };
-        let first = call(&credentials, false).await;
+        let first = call(&credentials, Connection::Pooled).await;
         let retried = match first.as_ref().and_then(|result| codes::retry(result.as_ref().err()?)) {
-            Some(Retry::NewConnection) => call(&credentials, true).await,
+            Some(Retry::NewConnection) => call(&credentials, Connection::New).await,
             Some(Retry::NewCredentials) => match self.admin.renew(credentials.serial).await {
-                Some(newer) => call(&newer, false).await,
+                Some(newer) => call(&newer, Connection::Pooled).await,
                 None => None,
             },
             None => None,

@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let config = Config::from_lookup(variable)?;
     let aws = aws_config::defaults(BehaviorVersion::latest())
-        // All else is left to the queue: a call of ours that fails costs nothing but a redelivery.
+        // More retries are the queue's: a call that fails costs no more than a redelivery.
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build())
         .load()

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_sdk_sqs::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Map, Value, json};
 
 use crate::outcome::Outcome;
@@ -49,7 +49,7 @@ impl Tally {
         let mut document = |dimensions: Value, unit: &str, values: Map<String, Value>, code: Option<&str>| {
             let names: Vec<Value> = values.keys().map(|name| json!({"Name": name, "Unit": unit})).collect();
             let mut line = json!({
-                "timestamp": DateTime::from(now).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+                "timestamp": DateTime::from(now).fmt(Format::DateTime).unwrap_or_default(),
                 "level": level,
                 "FunctionName": function,
                 "_aws": {

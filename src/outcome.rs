@@ -4,9 +4,12 @@ pub mod codes;
 
 use std::{borrow::Cow, time::Duration};
 
+use serde::Serialize;
+
 use crate::{
     admin::AdminError,
     chat::{Failure, Refusal},
+    event::Malformed,
 };
 use codes::Fate;
 
@@ -34,7 +37,7 @@ pub enum Outcome {
 }
 
 /// Why a message was not imported. Only `refusal` may have a part of the message in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cause {
     /// A word or number for logs and metrics: Tencent's `ErrorCode`, or ours such as `timeout`.
     pub code: Cow<'static, str>,
@@ -43,6 +46,7 @@ pub struct Cause {
     /// What an operator can do about it.
     pub advice: &'static str,
     /// Tencent's answer, for the parked message.
+    #[serde(skip)]
     pub refusal: Option<Refusal>,
 }
 
@@ -129,10 +133,11 @@ impl Outcome {
         }
     }
 
-    /// Judges a message that holds no valid sign-up: `rule` is the rule it breaks.
+    /// Judges a message that holds no valid sign-up.
     #[must_use]
-    pub fn malformed(rule: String) -> Self {
-        Self::Rejected(Cause::new("malformed", rule, "correct the sender, then send the parked message again"))
+    pub fn malformed(error: &Malformed) -> Self {
+        let advice = "correct the sender, then send the parked message again";
+        Self::Rejected(Cause::new("malformed", error.to_string(), advice))
     }
 
     /// The invocation's time was up before the message was done.
@@ -151,17 +156,15 @@ impl Outcome {
     /// Our own code failed.
     #[must_use]
     pub fn panicked() -> Self {
-        Self::Deferred(Cause::new(
-            "panic",
-            "the function panicked over it",
-            "report the defect with the logged location",
-        ))
+        let advice = "report the defect with the place that the log names";
+        Self::Deferred(Cause::new("panic", "the function panicked over it", advice))
     }
 
-    /// It should have been parked and could not be, so it has to come back.
+    /// It should have been parked and could not be, so it has to come back until it can.
     #[must_use]
     pub fn not_parked(cause: &Cause, error: &str) -> Self {
-        let meaning = format!("rejected with {} but not parked: {error}", cause.code);
-        Self::Deferred(Cause::new("not_parked", meaning, "check PARKING_QUEUE_URL and whether the role may send there"))
+        let meaning = format!("rejected with {} ({}), but not parked: {error}", cause.code, cause.meaning);
+        let advice = "check PARKING_QUEUE_URL and whether the role may send there";
+        Self::Blocked(Cause { refusal: cause.refusal.clone(), ..Cause::new("not_parked", meaning, advice) })
     }
 }

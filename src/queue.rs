@@ -19,26 +19,21 @@ const BATCH: usize = 10;
 /// Most batch calls at once.
 const CALLS: usize = 10;
 
-/// A call to SQS that failed. The text has no part of the message in it.
+/// A message that SQS has not taken. The text has no part of the message in it.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} failed: {reason}")]
-pub struct QueueError {
-    operation: &'static str,
-    reason: String,
-}
-
-impl QueueError {
-    /// Sending took longer than there was time.
-    #[must_use]
-    pub fn timeout() -> Self {
-        Self { operation: "SendMessage", reason: "timeout".to_owned() }
-    }
+pub enum QueueError {
+    /// There is no such queue.
+    #[error("no queue is set")]
+    NotSet,
+    /// SQS refused, or could not be asked.
+    #[error("SendMessage failed: {0}")]
+    Failed(String),
 }
 
 /// The queues of the function.
 pub struct Queue {
     sqs: Client,
-    source: Option<String>,
+    retry: Option<String>,
     parking: Option<String>,
 }
 
@@ -46,17 +41,14 @@ impl Queue {
     /// Will send what is to be tried again to `queue_url` and what is rejected to `parking_queue_url`.
     #[must_use]
     pub fn new(sqs: Client, queue_url: Option<String>, parking_queue_url: Option<String>) -> Self {
-        Self { sqs, source: queue_url, parking: parking_queue_url }
+        Self { sqs, retry: queue_url, parking: parking_queue_url }
     }
 
     /// Has each of these deliveries come back after its delay, by changing its visibility.
     ///
     /// Best effort: a delivery that it fails for comes back after the queue's own visibility timeout.
     pub async fn delay(&self, deliveries: &[(&Receipt, Duration)]) {
-        let of_one_queue = deliveries.chunk_by(|(one, _), (next, _)| one.queue_arn == next.queue_arn);
-        stream::iter(of_one_queue.flat_map(|deliveries| deliveries.chunks(BATCH)))
-            .for_each_concurrent(CALLS, |batch| self.delay_batch(batch))
-            .await;
+        stream::iter(deliveries.chunks(BATCH)).for_each_concurrent(CALLS, |batch| self.delay_batch(batch)).await;
     }
 
     async fn delay_batch(&self, batch: &[(&Receipt, Duration)]) {
@@ -77,26 +69,24 @@ impl Queue {
 
     /// Puts an event that no queue delivered on the queue, to come back after `delay`.
     ///
-    /// Gives `false` if there is no such queue.
-    ///
     /// # Errors
-    /// When SQS does not take it.
-    pub async fn put_back(&self, message: &Message, delay: Duration) -> Result<bool, QueueError> {
-        let Some(url) = &self.source else { return Ok(false) };
+    /// When there is no such queue, or SQS does not take it.
+    pub async fn put_back(&self, message: &Message, delay: Duration) -> Result<(), QueueError> {
+        let url = self.retry.as_ref().ok_or(QueueError::NotSet)?;
         // A FIFO queue knows no delay of a single message.
         let delay = (!is_fifo(url)).then(|| seconds(delay));
-        self.send(url, message, None, delay).await.map(|()| true)
+        self.send(url, message, None, delay).await
     }
 
-    /// Keeps a rejected message, with its reason, on the parking queue.
-    ///
-    /// Gives `false` if there is no such queue.
+    /// Keeps a rejected message, with its reason, on the parking queue, if there is one.
     ///
     /// # Errors
     /// When SQS does not take it; the message must not be acknowledged then.
-    pub async fn park(&self, message: &Message, cause: &Cause) -> Result<bool, QueueError> {
-        let Some(url) = &self.parking else { return Ok(false) };
-        self.send(url, message, Some(cause), None).await.map(|()| true)
+    pub async fn park(&self, message: &Message, cause: &Cause) -> Result<(), QueueError> {
+        match &self.parking {
+            Some(url) => self.send(url, message, Some(cause), None).await,
+            None => Ok(()),
+        }
     }
 
     async fn send(
@@ -106,17 +96,16 @@ impl Queue {
         cause: Option<&Cause>,
         delay: Option<i32>,
     ) -> Result<(), QueueError> {
-        let failed = |reason| QueueError { operation: "SendMessage", reason };
         let mut call = self.sqs.send_message().queue_url(url).message_body(&message.body).set_delay_seconds(delay);
         for (name, value) in cause.map(|cause| attributes(message, cause)).into_iter().flatten() {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            call = call.message_attributes(name, value.map_err(|error| failed(error.to_string()))?);
+            call = call.message_attributes(name, value.map_err(|error| QueueError::Failed(error.to_string()))?);
         }
         if is_fifo(url) {
             let group = message.group.as_deref().unwrap_or(&message.id);
             call = call.message_group_id(group).message_deduplication_id(&message.id);
         }
-        call.send().await.map(drop).map_err(|error| failed(reason(&error)))
+        call.send().await.map(drop).map_err(|error| QueueError::Failed(reason(&error)))
     }
 
     /// The URL that goes with the ARN of a queue: a record names its queue by ARN, SQS wants the URL.
@@ -124,7 +113,7 @@ impl Queue {
         let mut parts = arn.split(':').skip(1);
         let mut part = || parts.next().unwrap_or_default();
         let (partition, _, region, account, name) = (part(), part(), part(), part(), part());
-        match &self.source {
+        match &self.retry {
             Some(url) if url.rsplit('/').next() == Some(name) => url.clone(),
             _ => {
                 let domain = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -137,7 +126,8 @@ impl Queue {
 /// What a parked message is told, without what is empty: SQS takes no empty attribute.
 fn attributes(message: &Message, cause: &Cause) -> impl Iterator<Item = (&'static str, String)> {
     let refusal = cause.refusal.as_ref();
-    let printable = |text: &str| text.replace(char::is_control, " ");
+    // SQS takes no other characters than those of XML.
+    let printable = |text: &str| text.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), " ");
     let attributes = [
         ("Reason", Some(cause.meaning.to_string())),
         ("ErrorCode", refusal.map(|refusal| refusal.code.to_string())),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::event::{Document, kind};
+use crate::event::{Document, Malformed, kind};
 
 /// Longest `UserID`, in bytes (Tencent's `account_import` page).
 pub const MAX_USER_ID_BYTES: usize = 32;
@@ -43,56 +43,28 @@ pub struct Signup {
     pub avatar_url: Option<String>,
 }
 
-/// A document that is no valid sign-up. The text names the field and the rule, and the size or kind of the value only.
-#[derive(Debug, PartialEq, thiserror::Error)]
-pub enum SignupError {
-    /// There is no user ID.
-    #[error("userId is missing: must be a string of 1 to {MAX_USER_ID_BYTES} bytes")]
-    NoUserId,
-    /// A field is of another type.
-    #[error("{field} is {kind}: must be a string")]
-    NotAString {
-        /// Name of the field.
-        field: &'static str,
-        /// What it is instead.
-        kind: &'static str,
-    },
-    /// A field is longer than Tencent takes.
-    #[error("{field} has {bytes} bytes: must have at most {most}")]
-    TooLong {
-        /// Name of the field.
-        field: &'static str,
-        /// Its length in bytes.
-        bytes: usize,
-        /// The limit.
-        most: usize,
-    },
-    /// The user ID has characters that Tencent does not take.
-    #[error("userId has a character outside printable ASCII: must have none")]
-    NotAscii,
-}
-
 impl Signup {
     /// Reads the fields `userId`, `nickname` and `avatarUrl`; the last two may be absent, null or empty.
     ///
     /// # Errors
-    /// Tells the first rule that the document breaks.
-    pub fn read(document: &Document) -> Result<Self, SignupError> {
-        let text = |field: &'static str, most: usize| match document.fields.get(field) {
+    /// Tells the first rule that the document breaks, with the size or kind of a value only.
+    pub fn read(document: &Document) -> Result<Self, Malformed> {
+        let text = |field: &str, most: usize| match document.fields.get(field) {
             None => Ok(None),
-            Some(Value::String(text)) if text.len() <= most => Ok(Some(text.clone())),
-            Some(Value::String(text)) => Err(SignupError::TooLong { field, bytes: text.len(), most }),
-            Some(other) => Err(SignupError::NotAString { field, kind: kind(other) }),
+            Some(Value::String(text)) if text.len() <= most => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(Value::String(text)) => Err(format!("{field} has {} bytes: must have at most {most}", text.len())),
+            Some(other) => Err(format!("{field} is {}: must be a string", kind(other))),
         };
-        // What Tencent makes of an empty string is not documented: such a field is left out.
-        let profile = |field: &'static str| match text(field, MAX_PROFILE_BYTES) {
-            Err(SignupError::NotAString { kind: "null", .. }) => Ok(None),
-            other => other.map(|text| text.filter(|text| !text.is_empty())),
+        // What Tencent makes of an empty string is not documented, so such a field is left out, as a null is.
+        let profile = |field: &str| match document.fields.get(field) {
+            Some(Value::Null) => Ok(None),
+            _ => text(field, MAX_PROFILE_BYTES).map_err(Malformed),
         };
 
-        let user_id = text("userId", MAX_USER_ID_BYTES)?.filter(|id| !id.is_empty()).ok_or(SignupError::NoUserId)?;
+        let missing = || format!("userId is missing: must be a string of 1 to {MAX_USER_ID_BYTES} bytes");
+        let user_id = text("userId", MAX_USER_ID_BYTES).and_then(|id| id.ok_or_else(missing)).map_err(Malformed)?;
         if !user_id.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-            return Err(SignupError::NotAscii);
+            return Err(Malformed("userId has a character outside printable ASCII: must have none".to_owned()));
         }
         Ok(Self { user_id: UserId(user_id), nickname: profile("nickname")?, avatar_url: profile("avatarUrl")? })
     }

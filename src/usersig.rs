@@ -1,6 +1,6 @@
 //! How a request is signed: Tencent's `TLSSigAPIv2`.
 
-use std::io::Write;
+use std::io;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
@@ -26,41 +26,21 @@ struct Claims<'a> {
     signature: String,
 }
 
-/// A UserSig could not be made; only a broken compressor or serializer can cause it.
-#[derive(Debug, thiserror::Error)]
-#[error("the UserSig could not be written: {0}")]
-pub struct SignError(#[from] std::io::Error);
-
 /// Signs for `identifier` from `time` (Unix seconds) on, for `expire` seconds.
 ///
 /// # Errors
 /// When compressing fails, which memory does not do.
-pub fn sign(
-    key: &SecretString,
-    sdk_app_id: u64,
-    identifier: &str,
-    time: u64,
-    expire: u64,
-) -> Result<SecretString, SignError> {
-    let signature = signature(key, sdk_app_id, identifier, time, expire)?;
-    let claims = Claims { version: "2.0", identifier, sdk_app_id, expire, time, signature };
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
-    zlib.write_all(&serde_json::to_vec(&claims).map_err(std::io::Error::from)?)?;
-    let text = BASE64_STANDARD.encode(zlib.finish()?);
-    Ok(text.replace('+', "*").replace('/', "-").replace('=', "_").into())
-}
-
-/// The field `TLS.sig`: HMAC-SHA256 under the key's text, its hex digits as they stand.
-fn signature(
-    key: &SecretString,
-    sdk_app_id: u64,
-    identifier: &str,
-    time: u64,
-    expire: u64,
-) -> Result<String, std::io::Error> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).map_err(std::io::Error::other)?;
+pub fn sign(key: &SecretString, sdk_app_id: u64, identifier: &str, time: u64, expire: u64) -> io::Result<SecretString> {
+    // The key is its text, the hex digits as they stand.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).map_err(io::Error::other)?;
     let text =
         format!("TLS.identifier:{identifier}\nTLS.sdkappid:{sdk_app_id}\nTLS.time:{time}\nTLS.expire:{expire}\n");
     mac.update(text.as_bytes());
-    Ok(BASE64_STANDARD.encode(mac.finalize().into_bytes()))
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+
+    let claims = Claims { version: "2.0", identifier, sdk_app_id, expire, time, signature };
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    serde_json::to_writer(&mut zlib, &claims)?;
+    let text = BASE64_STANDARD.encode(zlib.finish()?);
+    Ok(text.replace('+', "*").replace('/', "-").replace('=', "_").into())
 }

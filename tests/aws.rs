@@ -9,28 +9,35 @@ use std::{
 };
 
 use local::{
+    aws::Aws,
     file, hash,
-    python::Python,
+    python::{Python, run, start, target},
+    serve::{free_port, listens},
     tencent::{App, Reply},
+    top,
     world::World,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// One world for all tests, which take turns; it ends with the process.
-static WORLD: LazyLock<(Runtime, Mutex<World>)> = LazyLock::new(|| {
+static WORLD: LazyLock<(Runtime, Result<Mutex<World>, String>)> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();
     let world = runtime.block_on(async {
-        let python = Python::set_up().await.unwrap();
+        let python = Python::set_up().await.map_err(|error| error.to_string())?;
         let binary = Path::new(env!("CARGO_BIN_EXE_chat-signup-import"));
-        World::start(&python, binary, App::default()).await.unwrap()
+        World::start(&python, binary, App::default()).await.map(Mutex::new).map_err(|error| error.to_string())
     });
-    (runtime, Mutex::new(world))
+    (runtime, world)
 });
 
+/// Every test that cannot run says why.
 fn world() -> (&'static Runtime, MutexGuard<'static, World>) {
     let (runtime, world) = &*WORLD;
-    (runtime, world.lock().unwrap_or_else(PoisonError::into_inner))
+    match world {
+        Ok(world) => (runtime, world.lock().unwrap_or_else(PoisonError::into_inner)),
+        Err(error) => panic!("this test cannot run: {error}"),
+    }
 }
 
 /// The outcomes that the log tells of a message, in order.
@@ -39,9 +46,12 @@ fn outcomes(lines: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn a_signup_travels_from_the_bus_to_tencent() {
+fn a_signup_travels_from_the_bus_to_tencent_and_an_event_of_another_type_does_not() {
     let (runtime, world) = world();
+    let mut other: Value = serde_json::from_str(&file("events/not-a-signup.json")).unwrap();
+    other["detail"] = json!({"userId": "deleted"});
     runtime.block_on(async {
+        world.put_event(&other).await.unwrap();
         world.put_event(&serde_json::from_str(&file("events/eventbridge.json")).unwrap()).await.unwrap();
         for _ in 0..300 {
             if world.told().iter().any(|line| line.get("user") == Some(&json!(hash("grace-hopper")))) {
@@ -51,20 +61,8 @@ fn a_signup_travels_from_the_bus_to_tencent() {
         }
     });
     let account = world.tencent.accounts().get("grace-hopper").cloned().unwrap();
-    assert_eq!(account.nick.as_deref(), Some("Amazing Grace"));
-}
-
-#[test]
-fn an_event_of_another_type_is_not_let_off_the_bus() {
-    let (runtime, world) = world();
-    let lines = runtime.block_on(async {
-        world.put_event(&serde_json::from_str(&file("events/not-a-signup.json")).unwrap()).await.unwrap();
-        // What comes after it has come through, so it would have been there by now.
-        let id = world.send(r#"{"userId":"after-the-other-type"}"#).await.unwrap();
-        world.follow(&id).await.unwrap();
-        world.told()
-    });
-    assert!(lines.iter().all(|line| line.get("message") != Some(&json!("ignored"))), "{lines:?}");
+    let ignored = world.told().iter().any(|line| line.get("message") == Some(&json!("ignored")));
+    assert_eq!((account.nick.as_deref(), ignored), (Some("Amazing Grace"), false));
 }
 
 #[test]
@@ -116,6 +114,66 @@ fn the_key_is_rotated_without_a_redeploy() {
         world.follow(&after).await.unwrap()
     });
     assert_eq!(outcomes(&lines), ["imported"]);
+}
+
+/// The third way of use, as README has it, with every sample event.
+#[test]
+fn cargo_lambda_invokes_the_function_with_every_sample_event() {
+    let (runtime, world) = world();
+    world.tencent.script("mary-somerville", [Reply::Code(70500)]);
+    world.tencent.script("one-too-many", [Reply::Code(70398)]);
+    let env_file = target().join(format!("cargo-lambda-{}.env", std::process::id()));
+    let lines: Vec<String> = world.settings().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(&env_file, lines.concat()).unwrap();
+    let mut events: Vec<_> = std::fs::read_dir(top().join("events")).unwrap().map(|e| e.unwrap().path()).collect();
+    events.sort();
+    let answers = runtime.block_on(async {
+        let (python, port) = (Python::set_up().await.unwrap(), free_port().await.unwrap());
+        let program = |command: &str| {
+            let mut program = python.program("cargo-lambda");
+            program.args(["lambda", command, "--invoke-address", "127.0.0.1", "--invoke-port", &port.to_string()]);
+            program.current_dir(top()).env_remove("HTTP_PROXY").env_remove("http_proxy");
+            program
+        };
+        let mut watch = program("watch");
+        let mut watch = start(watch.args(["--ignore-changes", "--env-file"]).arg(&env_file), port).await.unwrap();
+        let mut answers = BTreeMap::new();
+        for event in events {
+            let mut invoke = program("invoke");
+            let answer = run(invoke.args(["chat-signup-import", "--data-file"]).arg(&event)).await.unwrap();
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let told = answer.get("outcome").or(answer.get("batchItemFailures")).unwrap().to_string();
+            answers.insert(event.file_stem().unwrap().to_string_lossy().into_owned(), told);
+        }
+        watch.kill().await.unwrap();
+        answers
+    });
+    std::fs::remove_file(env_file).unwrap();
+    let expected = [
+        ("eventbridge", "\"imported\""),
+        ("malformed", "\"rejected\""),
+        ("not-a-signup", "\"ignored\""),
+        ("over-quota", "\"rejected\""),
+        ("pipe", "[]"),
+        ("signup", "\"imported\""),
+        ("sqs", "[]"),
+        ("sqs-fifo", "[]"),
+        ("temporary-failure", "\"deferred\""),
+    ];
+    assert_eq!(answers, expected.map(|(name, told)| (name.to_owned(), told.to_owned())).into());
+}
+
+/// Whoever started it may die in any way: nothing is left of it.
+#[test]
+fn nothing_is_left_of_a_local_aws_that_ends() {
+    Runtime::new().unwrap().block_on(async {
+        let aws = Aws::start(&Python::set_up().await.unwrap(), &[]).await.unwrap();
+        let port = aws.url.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+        let before = listens(([127, 0, 0, 1], port).into()).await;
+        drop(aws);
+        let home = target().join(format!("aws-{port}"));
+        assert_eq!((before, listens(([127, 0, 0, 1], port).into()).await, home.exists()), (true, false, false));
+    });
 }
 
 /// Without the setting a failed message is deleted silently; with a shorter visibility a slow one is delivered twice.

@@ -4,7 +4,7 @@
 use std::{
     cell::Cell,
     collections::BTreeSet,
-    sync::atomic::AtomicBool,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -156,6 +156,11 @@ async fn has_an_outcome_for_every_broken_answer() {
         ("no-status", Reply::Body(br#"{"ErrorCode":0}"#.to_vec()), "deferred unreadable"),
         ("failed-with-0", Reply::Body(br#"{"ActionStatus":"FAIL","ErrorCode":0}"#.to_vec()), "deferred unreadable"),
         ("ok-with-code", Reply::Body(br#"{"ActionStatus":"OK","ErrorCode":70500}"#.to_vec()), "deferred 70500"),
+        (
+            "odd-extras",
+            Reply::Body(br#"{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":7,"RequestId":7}"#.to_vec()),
+            "imported ",
+        ),
         ("sound", Reply::Body(ok), "imported "),
     ];
     let mut outcomes = Vec::new();
@@ -268,13 +273,40 @@ async fn serves_the_old_key_on_while_secrets_manager_is_down() {
     world.import("ada").await;
     forward(Duration::from_secs(301));
     world.cloud.fail("GetSecretValue", Some(Fault::Error(500, "InternalServiceError")));
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let listening = tracing::subscriber::set_default(subscriber);
     let during = [world.import("ada").await, world.import("grace").await];
+    drop(listening);
+    let warnings = log.text();
     let tries = world.cloud.calls("GetSecretValue");
     world.cloud.fail("GetSecretValue", None);
     forward(Duration::from_secs(31));
     world.import("ada").await;
     // One failed read in 30 s, not one for each message; then the key is read again.
     assert_eq!((during, tries, world.cloud.calls("GetSecretValue")), ([IMPORTED, IMPORTED], 2, 3));
+    assert!(warnings.contains("WARN") && warnings.contains("serves_on=true"), "{warnings}");
+}
+
+/// What a test's subscriber writes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -289,6 +321,7 @@ async fn says_what_is_wrong_with_the_secret() {
         (None, ""),
         (None, SAMPLE_KEY),
         (None, r#"{"sdkAppId":"x","identifier":"a","secretKey":"k"}"#),
+        (None, r#"{"sdkAppId":0,"identifier":"a","secretKey":"k"}"#),
         (None, r#"{"sdkAppId":1,"identifier":7,"secretKey":"k"}"#),
         (None, r#"{"sdkAppId":1,"identifier":"a","secretKey":"k\n"}"#),
     ] {
@@ -308,6 +341,7 @@ async fn says_what_is_wrong_with_the_secret() {
             "blocked secret_refused ResourceNotFoundException",
             "blocked secret_malformed it must be a JSON object, kept as text",
             "blocked secret_malformed it must be a JSON object, kept as text",
+            "blocked secret_malformed sdkAppId must be a positive whole number",
             "blocked secret_malformed sdkAppId must be a positive whole number",
             "blocked secret_malformed identifier must be a string",
             "blocked secret_malformed secretKey must be a string without white space",

@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
         ended = sandbox() => ended,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
+    let _ = std::fs::remove_file(target().join("sandbox.env"));
     match ended {
         Ok(()) => {
             println!("\nEverything is stopped.");

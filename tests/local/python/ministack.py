@@ -1,9 +1,11 @@
 """Runs MiniStack, for as long as standard input is open: whoever started it may die in any way, and nothing is left.
 
-Prints "ready" once it answers. Its log goes to the file named by the first argument.
+Prints "ready" once it answers, or else what it has logged. The one argument is its home, which is removed in the end.
 """
 
+import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,28 +14,38 @@ import time
 import urllib.request
 
 os.setsid()  # the functions that MiniStack starts stay in this group, and end with it
-signal.signal(signal.SIGTERM, lambda *_: None)  # end() sends it to the group, so to this process too
+signal.signal(signal.SIGTERM, lambda *_: None)  # the group is told to end, and this process is in it
+
+log = os.path.join(sys.argv[1], "log")
+with open(log, "ab") as out:
+    server = subprocess.Popen([sys.executable, "-m", "ministack"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
-def end():
-    os.killpg(0, signal.SIGTERM)
+def end_with_input():
+    sys.stdin.buffer.read()
+    server.terminate()
     try:
         server.wait(3)
-    finally:
-        os.killpg(0, signal.SIGKILL)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
-with open(sys.argv[1], "ab") as log:
-    server = subprocess.Popen([sys.executable, "-m", "ministack"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+threading.Thread(target=end_with_input, daemon=True).start()
 
-threading.Thread(target=lambda: (sys.stdin.buffer.read(), end()), daemon=True).start()
-
-while server.poll() is None:
+patience = time.monotonic() + 60
+while server.poll() is None and time.monotonic() < patience:
     try:
         urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_ministack/ready", timeout=1)
+        print("ready", flush=True)
         break
-    except OSError:
+    except (OSError, http.client.HTTPException):
         time.sleep(0.05)
-print("ready", flush=True)
+else:
+    server.kill()
+    with open(log, encoding="utf-8", errors="replace") as text:
+        print(text.read(), flush=True)
+
 server.wait()
-end()
+os.killpg(0, signal.SIGTERM)
+shutil.rmtree(sys.argv[1], ignore_errors=True)
+os.killpg(0, signal.SIGKILL)

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     python::{Python, run, target},
-    serve::{free_port, listens},
+    serve::free_port,
     top,
 };
 
@@ -50,12 +50,11 @@ impl Aws {
         let port = free_port().await?;
         let url = format!("http://127.0.0.1:{port}");
         let home = target().join(format!("aws-{port}"));
-        remove_left_overs().await?;
         std::fs::create_dir_all(home.join("tmp"))?;
         let mut child = python
             .program("python")
             .arg(top().join("tests/local/python/ministack.py"))
-            .arg(home.join("log"))
+            .arg(&home)
             .env_clear()
             .envs(environment(&url, &home))
             .env(
@@ -78,12 +77,15 @@ impl Aws {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("MiniStack has no output"))?;
-        let ready = BufReader::new(stdout).lines().next_line().await?;
-        let aws = Self { url, python: python.clone(), home, child };
-        if ready.as_deref() == Some("ready") {
-            return Ok(aws);
+        let mut lines = BufReader::new(stdout).lines();
+        let mut said = lines.next_line().await?.unwrap_or_default();
+        if said == "ready" {
+            return Ok(Self { url, python: python.clone(), home, child });
         }
-        Err(io::Error::other(format!("MiniStack did not start:\n{}", aws.log())))
+        while let Some(line) = lines.next_line().await? {
+            said = format!("{said}\n{line}");
+        }
+        Err(io::Error::other(format!("MiniStack did not start:\n{said}")))
     }
 
     /// What someone who calls it must have in the environment.
@@ -193,29 +195,13 @@ impl Drop for Aws {
     /// Ends it, and waits until nothing of it is left.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        let ended = (0..100).any(|_| {
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(50));
-            !matches!(self.child.try_wait(), Ok(None))
-        });
-        if ended {
-            let _ = std::fs::remove_dir_all(&self.home);
         }
     }
-}
-
-/// Removes the files of those that were killed before they could.
-async fn remove_left_overs() -> io::Result<()> {
-    for entry in std::fs::read_dir(target())? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(Ok(port)) = name.strip_prefix("aws-").map(str::parse::<u16>) else { continue };
-        let age = path.metadata().and_then(|data| data.modified()).map(|at| at.elapsed().unwrap_or_default());
-        // A young one may be about to start.
-        if age.is_ok_and(|age| age > Duration::from_mins(1)) && !listens(([127, 0, 0, 1], port).into()).await {
-            std::fs::remove_dir_all(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Credentials that are none, and nothing that could lead to an AWS elsewhere.

@@ -131,12 +131,16 @@ impl Function {
         Ok(status.code())
     }
 
-    /// Kills it in the middle of whatever it does.
+    /// Kills it, in the middle of whatever it does; gives all that it has written.
     ///
     /// # Errors
     /// When it cannot be killed.
-    pub async fn kill(&mut self) -> io::Result<()> {
-        self.child.kill().await
+    pub async fn finish(mut self) -> io::Result<String> {
+        self.child.kill().await?;
+        for reader in self.readers.iter_mut().flatten() {
+            reader.await?;
+        }
+        Ok(self.output())
     }
 }
 

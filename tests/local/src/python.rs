@@ -5,11 +5,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use crate::{file, hash, top};
+use crate::{file, hash, serve::listens, top};
 
 /// The lists of packages, each with how it is installed: all versions and hashes are pinned.
 const LISTS: [(&str, &[&str]); 2] = [
@@ -32,13 +33,16 @@ impl Python {
     /// Says what is missing: Python, or a package that could not be fetched.
     pub async fn set_up() -> io::Result<Self> {
         let lists = LISTS.map(|(name, _)| file(&format!("tests/local/python/{name}"))).concat();
-        let home = target().join(format!("python-{}", hash(&lists)));
+        // An environment knows its own place, so a moved one is made anew.
+        let home = target().join(format!("python-{}", hash(&format!("{lists}{}", target().display()))));
         let python = Self { bin: home.join("bin") };
         let complete = home.join("complete");
         std::fs::create_dir_all(target())?;
         // Several test programs may come here at once.
         let lock = File::create(target().join("python.lock"))?;
-        tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+        while lock.try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         if complete.exists() {
             return Ok(python);
         }
@@ -86,20 +90,46 @@ pub async fn run(command: &mut Command) -> io::Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let last: Vec<&str> = text.lines().rev().take(12).collect();
     let last: Vec<&str> = last.into_iter().rev().collect();
     let arguments: Vec<_> = command.as_std().get_args().map(|argument| argument.to_string_lossy()).collect();
     Err(io::Error::other(format!("`{name} {}` failed ({}):\n{}", arguments.join(" "), output.status, last.join("\n"))))
 }
 
+/// Starts a program that serves on `port` of loopback, and waits until it does.
+///
+/// # Errors
+/// With all that it has written, if it does not within a minute.
+pub async fn start(command: &mut Command, port: u16) -> io::Result<Child> {
+    std::fs::create_dir_all(target())?;
+    let path = target().join(format!("server-{port}.log"));
+    let log = File::create(&path)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let mut listening = false;
+    for _ in 0..600 {
+        listening = listens(([127, 0, 0, 1], port).into()).await;
+        if listening || child.try_wait()?.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // What the program has open stays open; nobody else needs the name.
+    let text = std::fs::read_to_string(&path)?;
+    std::fs::remove_file(&path)?;
+    if listening { Ok(child) } else { Err(io::Error::other(format!("nothing serves on port {port}:\n{text}"))) }
+}
+
 /// The Python of the system, if it is new enough.
 async fn system_python() -> io::Result<&'static str> {
     for name in ["python3", "python"] {
-        let check = "import sys, venv; sys.exit(sys.version_info < (3, 10))";
+        let check = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
         if run(Command::new(name).args(["-c", check])).await.is_ok() {
             return Ok(name);
         }
     }
-    Err(io::Error::other("the local world needs Python 3.10 or newer, with venv, as `python3`: it was not found"))
+    Err(io::Error::other(
+        "the local world needs Python 3.10 or newer, with venv (on Debian: python3-venv), as `python3`: it was not found",
+    ))
 }

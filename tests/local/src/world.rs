@@ -181,11 +181,13 @@ pub fn is_final(line: &Value) -> bool {
 pub async fn build_release() -> io::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--quiet", "--package", STACK, "--bin", STACK]).current_dir(top());
+    // The target is named, so that it is known where the binary is.
+    let target = top().join("target");
+    build.args(["build", "--release", "--package", STACK, "--bin", STACK, "--target-dir"]).arg(&target);
+    build.current_dir(top()).env_remove("CARGO_BUILD_TARGET");
     let status = build.stdin(Stdio::null()).kill_on_drop(true).status().await?;
     if !status.success() {
         return Err(io::Error::other("the function did not build"));
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from);
     Ok(target.join("release").join(STACK))
 }
