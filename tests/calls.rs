@@ -226,6 +226,26 @@ async fn makes_one_call_for_a_failure_that_tencent_tells() {
 }
 
 #[tokio::test]
+async fn loses_nothing_when_half_of_all_calls_fail_at_random() {
+    let mut tries = Vec::new();
+    for seed in [7, 7, 8] {
+        let world = World::start().await;
+        world.tencent.fail_at_random(seed, 0.5);
+        let mut counts = Vec::new();
+        for user in 0..30 {
+            let mut count = 1;
+            while world.import(&format!("user-{user}")).await != IMPORTED {
+                count += 1;
+            }
+            counts.push(count);
+        }
+        tries.push((world.tencent.accounts().len(), counts));
+    }
+    assert_eq!((tries[0].0, &tries[0]), (30, &tries[1]), "the same seed must bring the same faults");
+    assert_ne!(tries[0], tries[2], "another seed must bring others");
+}
+
+#[tokio::test]
 async fn ignores_another_detail_type() {
     let world = World::start().await;
     let body = json!({"detail-type": "UserDeleted", "detail": {"userId": "ada"}}).to_string();

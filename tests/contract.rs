@@ -105,13 +105,18 @@ impl Service {
         items.iter().map(|item| item.get("AccountStatus").unwrap().as_str().unwrap().to_owned()).collect()
     }
 
-    async fn delete(&self, users: &[String]) {
+    /// Deletes accounts; gives the `ResultCode` of each.
+    async fn delete(&self, users: &[String]) -> Vec<i64> {
+        let mut codes = Vec::new();
         for users in users.chunks(100) {
             let items: Vec<Value> = users.iter().map(|user| json!({"UserID": user})).collect();
             let body = json!({"DeleteItem": items}).to_string();
             let (_, answer) = self.post("account_delete", &self.signed(), body).await;
             assert_eq!(answer.get("ErrorCode"), Some(&json!(0)), "the accounts must be deleted: {answer}");
+            let items = answer.get("ResultItem").and_then(Value::as_array).unwrap();
+            codes.extend(items.iter().map(|item| item.get("ResultCode").and_then(Value::as_i64).unwrap()));
         }
+        codes
     }
 
     /// Everything that holds for both, case by case: what it is about, the answer, and what it must be.
@@ -196,14 +201,16 @@ async fn answers_as_it_is_written_down() {
     let over_quota = service.fill().await;
     service.delete(&names()).await;
     let left = service.check(&["contract-ada", "contract-1"]).await;
+    let deleted_again = service.delete(&["contract-ada".to_owned()]).await;
     let wrong: Vec<_> = cases.into_iter().filter(|(_, answer, expected)| answer != expected).collect();
     assert_eq!(
-        (wrong, there, over_quota, left),
+        (wrong, there, over_quota, left, deleted_again),
         (
             vec![],
             vec!["Imported".to_owned(), "NotImported".to_owned()],
             Behaviour::Quota.code(),
             vec!["NotImported".to_owned(), "NotImported".to_owned()],
+            vec![Behaviour::DeleteUnknown.code()],
         )
     );
 }
@@ -221,7 +228,7 @@ async fn every_behaviour_of_the_stand_in_shows_itself() {
     let paid = Tencent::start(app.clone()).await.unwrap();
     let service = Service::stand_in(&paid, app);
     service.import(json!({"UserID": "ada"})).await;
-    service.delete(&["ada".to_owned()]).await;
+    service.delete(&["ada".to_owned(), "nobody".to_owned()]).await;
     let barred = service.import(json!({"UserID": "ada"})).await;
     let codes = join_all((0..20).map(|_| service.import(json!({"UserID": "grace"})))).await;
     let limited = codes.contains(&(200, Behaviour::RateLimit.code()));

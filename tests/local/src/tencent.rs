@@ -322,13 +322,15 @@ impl State {
             }
             "account_delete" => {
                 self.seen.insert(B::Delete);
-                let ids = users(body, "DeleteItem");
-                for id in &ids {
-                    if self.accounts.remove(id).is_some() {
-                        self.deleted.insert(id.clone());
-                    }
-                }
-                Ok(with_items(ids.iter().map(|id| json!({"UserID": id, "ResultCode": 0, "ResultInfo": ""})).collect()))
+                let delete = |id: String| {
+                    let code = match self.accounts.remove(&id) {
+                        Some(_) => 0,
+                        None => self.refuse(B::DeleteUnknown),
+                    };
+                    self.deleted.insert(id.clone());
+                    json!({"UserID": id, "ResultCode": code, "ResultInfo": behaviour::info(code)})
+                };
+                Ok(with_items(users(body, "DeleteItem").into_iter().map(delete).collect()))
             }
             _ => Err(self.refuse(B::UnknownCommand)),
         }

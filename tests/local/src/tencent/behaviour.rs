@@ -3,7 +3,7 @@
 /// From where a behaviour is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Written in Tencent's documentation, on the page named.
+    /// Written in Tencent's documentation, on this page.
     Documented(&'static str),
     /// Seen in an answer of the real service.
     Recorded(&'static str),
@@ -11,9 +11,10 @@ pub enum Origin {
     Assumed,
 }
 
-const IMPORT_PAGE: &str = "Importing a Single Account (account_import)";
-const CODES_PAGE: &str = "Error Codes";
-const REST_PAGE: &str = "REST API Overview";
+const IMPORT_PAGE: &str = "https://www.tencentcloud.com/document/product/1047/34953";
+const DELETE_PAGE: &str = "https://www.tencentcloud.com/document/product/1047/34955";
+const CHECK_PAGE: &str = "https://www.tencentcloud.com/document/product/1047/34956";
+const CODES_PAGE: &str = "https://www.tencentcloud.com/document/product/1047/34348";
 
 macro_rules! behaviours {
     ($($(#[doc = $text:literal])+ $name:ident = $code:literal, $origin:expr;)+) => {
@@ -54,11 +55,11 @@ behaviours! {
     /// An account that is there is imported again without an error; its nickname and picture are overwritten.
     ImportAgain = 0, Origin::Assumed;
     /// Every error comes with HTTP 200.
-    Http200ForEveryError = 0, Origin::Documented(REST_PAGE);
+    Http200ForEveryError = 0, Origin::Documented(IMPORT_PAGE);
     /// More accounts than the plan has are refused.
     Quota = 70398, Origin::Documented(IMPORT_PAGE);
     /// An account of a paid plan that was deleted a short while ago cannot be imported again.
-    DeletedIsBarred = 70399, Origin::Documented(CODES_PAGE);
+    DeletedIsBarred = 70399, Origin::Documented(DELETE_PAGE);
     /// A nickname or picture of more than 500 bytes is refused.
     ProfileLength = 40601, Origin::Documented(IMPORT_PAGE);
     /// A user ID of more than 32 bytes is refused.
@@ -92,9 +93,11 @@ behaviours! {
     /// A caller that is no administrator is refused.
     NotAnAdministrator = 60010, Origin::Documented(CODES_PAGE);
     /// `account_check` tells which accounts are there.
-    Check = 0, Origin::Documented("Querying Accounts (account_check)");
+    Check = 0, Origin::Documented(CHECK_PAGE);
     /// `account_delete` removes accounts.
-    Delete = 0, Origin::Documented("Deleting Accounts (account_delete)");
+    Delete = 0, Origin::Documented(DELETE_PAGE);
+    /// `account_delete` tells which account was not there.
+    DeleteUnknown = 70107, Origin::Documented(DELETE_PAGE);
 }
 
 /// The `ErrorInfo` that goes with a code; Tencent's own words are not documented in full.
