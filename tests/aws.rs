@@ -167,7 +167,8 @@ fn cargo_lambda_invokes_the_function_with_every_sample_event() {
 #[test]
 fn nothing_is_left_of_a_local_aws_that_ends() {
     Runtime::new().unwrap().block_on(async {
-        let aws = Aws::start(&Python::set_up().await.unwrap(), &[]).await.unwrap();
+        let python = Python::set_up().await.unwrap_or_else(|error| panic!("this test cannot run: {error}"));
+        let aws = Aws::start(&python, &[]).await.unwrap();
         let port = aws.url.rsplit(':').next().unwrap().parse::<u16>().unwrap();
         let before = listens(([127, 0, 0, 1], port).into()).await;
         drop(aws);

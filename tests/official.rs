@@ -17,9 +17,14 @@ use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_chat-signup-import");
 
+/// The official tools; a test that has none says why it cannot run.
+async fn python() -> Python {
+    Python::set_up().await.unwrap_or_else(|error| panic!("this test cannot run: {error}"))
+}
+
 /// Runs a script with Tencent's library; `argument` is its one argument.
 async fn official(script: &str, argument: &str) -> String {
-    let python = Python::set_up().await.unwrap();
+    let python = python().await;
     let script = format!("import sys, json, zlib, TLSSigAPIv2 as tencent\n{script}");
     run(python.program("python").args(["-c", &script, argument])).await.unwrap().trim().to_owned()
 }
@@ -55,7 +60,7 @@ async fn the_stand_in_reads_the_signature_of_tencents_library() {
 
 #[tokio::test]
 async fn runs_behind_the_official_runtime_interface_emulator() {
-    let python = Python::set_up().await.unwrap();
+    let python = python().await;
     let tencent = Tencent::start(App::default()).await.unwrap();
     let cloud = Cloud::start(&App::default().secret()).await.unwrap();
     let settings = [
