@@ -45,18 +45,6 @@ pub enum AdminError {
     Malformed(String),
 }
 
-impl AdminError {
-    /// A word for logs, metrics and attributes.
-    #[must_use]
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::Unavailable(_) => "secret_unavailable",
-            Self::Refused(_) => "secret_refused",
-            Self::Malformed(_) => "secret_malformed",
-        }
-    }
-}
-
 /// The secret, as it is kept in Secrets Manager.
 struct Secret {
     sdk_app_id: u64,
@@ -87,7 +75,6 @@ impl Admin {
     /// Will read the secret named `secret_id` when it is first asked for credentials.
     ///
     /// `clock` tells wall-clock time: a monotonic clock stands still while an environment is frozen.
-    #[must_use]
     pub fn new(client: Client, secret_id: String, clock: fn() -> SystemTime) -> Self {
         Self { client, secret_id, clock, state: Mutex::default() }
     }
@@ -145,7 +132,7 @@ impl Admin {
             }
             Err(error) => {
                 let serves_on = state.secret.is_some() && matches!(error, AdminError::Unavailable(_));
-                tracing::warn!(reason = error.label(), serves_on, "{error}");
+                tracing::warn!(serves_on, "{error}");
                 state.failure = Some((now, error.clone()));
                 Err(error)
             }

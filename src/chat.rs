@@ -2,7 +2,7 @@
 //!
 //! It describes a failure and does not judge it; what follows is said in [`crate::outcome`].
 
-use std::{sync::OnceLock, time::Duration};
+use std::{sync::LazyLock, time::Duration};
 
 use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
 use secrecy::ExposeSecret;
@@ -51,7 +51,8 @@ pub enum Failure {
 /// A client of one app's REST API.
 pub struct Chat {
     pooled: Client,
-    unpooled: OnceLock<Client>,
+    // Made when first needed: loading the root certificates again takes some 20 ms.
+    unpooled: LazyLock<Result<Client, reqwest::Error>>,
     url: Url,
 }
 
@@ -93,7 +94,7 @@ impl Chat {
     pub fn new(endpoint: &Url) -> Result<Self, reqwest::Error> {
         let mut url = endpoint.clone();
         url.set_path(ACCOUNT_IMPORT);
-        Ok(Self { pooled: client(usize::MAX)?, unpooled: OnceLock::new(), url })
+        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)), url })
     }
 
     /// Imports one account within `timeout`; `random` must be new for every call.
@@ -110,28 +111,8 @@ impl Chat {
     ) -> Result<(), Failure> {
         let client = match connection {
             Connection::Pooled => &self.pooled,
-            Connection::New => self.unpooled()?,
+            Connection::New => self.unpooled.as_ref().map_err(|_| Failure::NoConnection)?,
         };
-        let call = self.call(client, credentials, signup, random);
-        tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::Timeout))
-    }
-
-    /// Made when first needed: loading the root certificates again takes some 20 ms.
-    fn unpooled(&self) -> Result<&Client, Failure> {
-        if let Some(client) = self.unpooled.get() {
-            return Ok(client);
-        }
-        let client = client(0).map_err(|_| Failure::NoConnection)?;
-        Ok(self.unpooled.get_or_init(|| client))
-    }
-
-    async fn call(
-        &self,
-        client: &Client,
-        credentials: &Credentials,
-        signup: &Signup,
-        random: u32,
-    ) -> Result<(), Failure> {
         let user_sig = credentials.user_sig.expose_secret();
         let mut url = self.url.clone();
         url.query_pairs_mut()
@@ -146,15 +127,18 @@ impl Chat {
             face_url: signup.avatar_url.as_deref(),
         };
         let text = serde_json::to_vec(&request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
-        let response = client.post(url).header("content-type", "application/json").body(text).send().await;
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
         let broken =
             |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
-        let response = response.map_err(broken)?;
-        if response.status() != StatusCode::OK {
-            return Err(Failure::Status(response.status().as_u16()));
-        }
-        verdict(&body(response).await?, user_sig)
+        let call = async {
+            let request = client.post(url).header("content-type", "application/json").body(text);
+            let response = request.send().await.map_err(broken)?;
+            if response.status() != StatusCode::OK {
+                return Err(Failure::Status(response.status().as_u16()));
+            }
+            verdict(&body(response).await?, user_sig)
+        };
+        tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::Timeout))
     }
 }
 

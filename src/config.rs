@@ -103,7 +103,7 @@ fn endpoint(region: Option<String>, endpoint: Option<String>) -> Result<Url, Str
         }
         (None, Some(value)) => {
             // A pasted address may have a password or a signature in it: these are not shown.
-            let shown = value.split(['?', '#']).next().and_then(|value| value.rsplit('@').next()).unwrap_or_default();
+            let shown = value.split(['?', '#']).next().filter(|_| !value.contains('@')).unwrap_or_default();
             let wrong = |rule: &str| format!("CHAT_ENDPOINT is {shown:?}: must {rule}");
             let url = Url::parse(&value).map_err(|_| wrong("be a URL such as https://console.tim.qq.com"))?;
             match url.scheme() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 /// Most envelopes (SNS, EventBridge) opened around one document.
 const MAX_ENVELOPES: usize = 4;
@@ -40,30 +40,19 @@ pub enum Invocation {
     Event(Message),
 }
 
-/// An invocation that cannot be taken apart. The text has nothing of its content.
+/// A record without an ID could not be named in the answer, so the whole batch has to come back.
 #[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// A record without an ID could not be named in the answer, so the whole batch has to come back.
-    #[error("record {index} of the batch has no messageId: must be that of an SQS message")]
-    NoMessageId {
-        /// Position in the batch, from 0.
-        index: usize,
-    },
-    /// The batch is nested deeper than any of SQS.
-    #[error("the batch must be JSON of at most 127 levels: it is not at line {line}, column {column}")]
-    Batch {
-        /// Where, counted from 1.
-        line: usize,
-        /// Where, counted from 1.
-        column: usize,
-    },
+#[error("record {index} of the batch has no messageId: must be that of an SQS message")]
+pub struct EventError {
+    /// Position in the batch, from 0.
+    index: usize,
 }
 
 impl Invocation {
     /// Takes an event apart; `request_id` names it when it has no ID of its own.
     ///
     /// # Errors
-    /// When a record has no ID, or the batch is nested too deep.
+    /// When a record has no ID.
     pub fn parse(event: &RawValue, request_id: &str) -> Result<Self, EventError> {
         #[derive(Deserialize)]
         struct Batch<T> {
@@ -87,8 +76,7 @@ impl Invocation {
             serde_json::from_str(text).ok().map(|Batch::<&RawValue> { records }| records.get())
         };
         if let Some(records) = records.filter(|records| records.starts_with('[')) {
-            let records = serde_json::from_str(records)
-                .map_err(|error| EventError::Batch { line: error.line(), column: error.column() })?;
+            let records = serde_json::from_str(records).map_err(|_| EventError { index: 0 })?;
             return Ok(Self::Batch(messages(records)?));
         }
         let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
@@ -104,12 +92,25 @@ impl Invocation {
 
 /// Makes messages of records, each read field by field, so that an odd one sinks no other. One that stands twice
 /// counts once.
-fn messages(records: Vec<Value>) -> Result<Vec<Message>, EventError> {
+fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
+    /// A record in which something cannot be read: its body as it stands, to be rejected.
+    #[derive(Deserialize)]
+    struct Odd<'a> {
+        #[serde(rename = "messageId")]
+        id: String,
+        #[serde(borrow)]
+        body: &'a RawValue,
+    }
+
     let mut seen = HashSet::new();
     let mut messages = Vec::with_capacity(records.len());
-    for (index, mut record) in records.into_iter().enumerate() {
+    for (index, record) in records.into_iter().map(RawValue::get).enumerate() {
+        let odd = |Odd { id, body }| json!({"messageId": id, "body": body.get()});
+        let mut record =
+            serde_json::from_str(record).or_else(|_| serde_json::from_str(record).map(odd)).unwrap_or_default();
+        let record: &mut Value = &mut record;
         let text = |path: &str| record.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let id = text("/messageId").ok_or(EventError::NoMessageId { index })?.to_owned();
+        let id = text("/messageId").ok_or(EventError { index })?.to_owned();
         let queue_arn = text("/eventSourceARN").unwrap_or_default().to_owned();
         let receives = text("/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
@@ -172,13 +173,11 @@ impl Document {
 }
 
 /// Whether a queue, by its name, URL or ARN, keeps the order of a group.
-#[must_use]
 pub fn is_fifo(queue: &str) -> bool {
     queue.rsplit('.').next() == Some("fifo")
 }
 
 /// Names the kind of a JSON value, for an error text that must not show it.
-#[must_use]
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -44,7 +44,6 @@ pub struct Attempt {
 
 impl Attempt {
     /// An outcome that was reached without a call.
-    #[must_use]
     pub fn without_call(outcome: Outcome) -> Self {
         Self { user: None, outcome, latency: None }
     }

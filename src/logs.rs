@@ -19,7 +19,6 @@ pub struct Logs {
 
 impl Logs {
     /// Reads the settings; what is not known counts as the default, since a log must not stop a function.
-    #[must_use]
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let level = match lookup("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default().to_ascii_uppercase().as_str() {
             "TRACE" | "DEBUG" => Level::DEBUG,

@@ -34,7 +34,6 @@ impl Tally {
     }
 
     /// How many messages had the outcome of this label.
-    #[must_use]
     pub fn of(&self, label: &str) -> u64 {
         self.outcomes.get(label).copied().unwrap_or_default()
     }
@@ -43,7 +42,6 @@ impl Tally {
     ///
     /// `level` is the lowest level that Lambda's log filter lets through: without it, a filter above INFO would
     /// drop the metrics, and every alarm would go blind.
-    #[must_use]
     pub fn lines(&self, function: &str, level: &str, now: SystemTime, cold_start: bool) -> String {
         let mut lines = String::new();
         let mut document = |dimensions: Value, unit: &str, values: Map<String, Value>, code: Option<&str>| {

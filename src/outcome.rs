@@ -15,7 +15,7 @@ use codes::Fate;
 
 /// Longest delay: it bounds how late a sign-up is once a fault is over. It is also SQS's limit for a sent message.
 pub const MAX_DELAY: Duration = Duration::from_mins(15);
-/// Upper end of the first delay of a deferred message; it doubles with every receive.
+/// Upper end of what is added to a deferred message's shortest delay, a second, at first; it doubles with every receive.
 const DEFERRED: Duration = Duration::from_secs(5);
 /// Shortest delay of a blocked message, and the upper end of what is added to it at first. Tencent wants a minute's
 /// silence after 70050.
@@ -58,7 +58,6 @@ impl Cause {
 
 impl Outcome {
     /// The outcome in one word, as logs and metrics have it.
-    #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
             Self::Imported => "imported",
@@ -70,7 +69,6 @@ impl Outcome {
     }
 
     /// Why the message was not imported.
-    #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Imported | Self::Ignored => None,
@@ -79,7 +77,6 @@ impl Outcome {
     }
 
     /// Whether the message has to come back.
-    #[must_use]
     pub fn comes_back(&self) -> bool {
         matches!(self, Self::Deferred(_) | Self::Blocked(_))
     }
@@ -87,7 +84,6 @@ impl Outcome {
     /// How long a message that was received `receives` times stays away; `None` if it need not come back.
     ///
     /// Full jitter: `random` picks evenly, so that a backlog does not return all at once.
-    #[must_use]
     pub fn delay(&self, receives: u32, random: u32) -> Option<Duration> {
         let (floor, first) = match self {
             Self::Imported | Self::Ignored | Self::Rejected(_) => return None,
@@ -100,7 +96,6 @@ impl Outcome {
     }
 
     /// Judges a failed call of `account_import` after which nothing else is tried.
-    #[must_use]
     pub fn of_call(failure: Failure) -> Self {
         let meaning = codes::meaning(&failure);
         let code = match &failure {
@@ -121,47 +116,43 @@ impl Outcome {
     }
 
     /// Judges that there is no key to sign with.
-    #[must_use]
     pub fn of_secret(error: &AdminError) -> Self {
-        let cause = |advice| Cause::new(error.label(), error.to_string(), advice);
+        let cause = |code, advice| Cause::new(code, error.to_string(), advice);
         match error {
-            AdminError::Unavailable(_) => Self::Deferred(cause(codes::WAIT)),
+            AdminError::Unavailable(_) => Self::Deferred(cause("secret_unavailable", codes::WAIT)),
             AdminError::Refused(_) => {
-                Self::Blocked(cause("check CHAT_SECRET_ID and what the function's role may read"))
+                Self::Blocked(cause("secret_refused", "check CHAT_SECRET_ID and what the function's role may read"))
             }
-            AdminError::Malformed(_) => Self::Blocked(cause("write the secret again as README says")),
+            AdminError::Malformed(_) => {
+                Self::Blocked(cause("secret_malformed", "write the secret again as README says"))
+            }
         }
     }
 
     /// Judges a message that holds no valid sign-up.
-    #[must_use]
     pub fn malformed(error: &Malformed) -> Self {
         let advice = "correct the sender, then send the parked message again";
         Self::Rejected(Cause::new("malformed", error.to_string(), advice))
     }
 
     /// The invocation's time was up before the message was done.
-    #[must_use]
     pub fn out_of_time() -> Self {
         let advice = "if it goes on, raise the function's timeout, or lower the batch size";
         Self::Deferred(Cause::new("out_of_time", "the invocation had no time left for it", advice))
     }
 
     /// An earlier message of its FIFO group has to go first.
-    #[must_use]
     pub fn out_of_turn() -> Self {
         Self::Deferred(Cause::new("out_of_turn", "an earlier message of its group failed", codes::WAIT))
     }
 
     /// Our own code failed.
-    #[must_use]
     pub fn panicked() -> Self {
         let advice = "report the defect with the place that the log names";
         Self::Deferred(Cause::new("panic", "the function panicked over it", advice))
     }
 
     /// It should have been parked and could not be, so it has to come back until it can.
-    #[must_use]
     pub fn not_parked(cause: &Cause, error: &str) -> Self {
         let meaning = format!("rejected with {} ({}), but not parked: {error}", cause.code, cause.meaning);
         let advice = "check PARKING_QUEUE_URL and whether the role may send there";

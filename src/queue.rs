@@ -39,7 +39,6 @@ pub struct Queue {
 
 impl Queue {
     /// Will send what is to be tried again to `queue_url` and what is rejected to `parking_queue_url`.
-    #[must_use]
     pub fn new(sqs: Client, queue_url: Option<String>, parking_queue_url: Option<String>) -> Self {
         Self { sqs, retry: queue_url, parking: parking_queue_url }
     }

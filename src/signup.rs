@@ -20,7 +20,6 @@ pub struct UserId(String);
 
 impl UserId {
     /// The ID itself, for the request and nothing else.
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }

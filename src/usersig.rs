@@ -6,25 +6,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde_json::json;
 use sha2::Sha256;
-
-/// The document that a UserSig is made of.
-#[derive(Serialize)]
-struct Claims<'a> {
-    #[serde(rename = "TLS.ver")]
-    version: &'static str,
-    #[serde(rename = "TLS.identifier")]
-    identifier: &'a str,
-    #[serde(rename = "TLS.sdkappid")]
-    sdk_app_id: u64,
-    #[serde(rename = "TLS.expire")]
-    expire: u64,
-    #[serde(rename = "TLS.time")]
-    time: u64,
-    #[serde(rename = "TLS.sig")]
-    signature: String,
-}
 
 /// Signs for `identifier` from `time` (Unix seconds) on, for `expire` seconds.
 ///
@@ -38,7 +21,10 @@ pub fn sign(key: &SecretString, sdk_app_id: u64, identifier: &str, time: u64, ex
     mac.update(text.as_bytes());
     let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
 
-    let claims = Claims { version: "2.0", identifier, sdk_app_id, expire, time, signature };
+    let claims = json!({
+        "TLS.ver": "2.0", "TLS.identifier": identifier, "TLS.sdkappid": sdk_app_id,
+        "TLS.expire": expire, "TLS.time": time, "TLS.sig": signature,
+    });
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
     serde_json::to_writer(&mut zlib, &claims)?;
     let text = BASE64_STANDARD.encode(zlib.finish()?);

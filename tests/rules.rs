@@ -47,6 +47,7 @@ fn shows_nothing_secret_of_a_wrong_endpoint() {
     let wrong = [
         "https://user:secret@example.com",
         "https://:secret@example.com",
+        "https://user:sec?ret@example.com/secret",
         "https://example.com/v4?usersig=secret",
         "http://example.com/#secret",
     ]
@@ -169,6 +170,18 @@ fn never_makes_an_empty_id_of_a_missing_one() {
             Err("record 0 of the batch has no messageId: must be that of an SQS message".to_owned())
         ]
     );
+}
+
+#[test]
+fn keeps_a_record_that_cannot_be_read_apart() {
+    let odd = |body: &str| format!(r#"{{"messageId":"odd","receiptHandle":"r","body":{body}}}"#);
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let kept = [deep.as_str(), r#""\ud800""#, "1e999"].map(|body| {
+        let event = RawValue::from_string(format!("[{},{}]", odd(body), record("m1", "arn"))).unwrap();
+        let Ok(Invocation::Batch(messages)) = Invocation::parse(&event, "request-1") else { panic!("{body}") };
+        (messages.len(), messages[0].body == body, read(&messages[0].body).is_err())
+    });
+    assert_eq!(kept, [(2, true, true); 3]);
 }
 
 #[test]

@@ -58,7 +58,6 @@ pub enum Retry {
 }
 
 /// Tells whether a first failure is worth one more call. All other retries belong to the queue.
-#[must_use]
 pub fn retry(failure: &Failure) -> Option<Retry> {
     match (failure, meaning(failure).fate) {
         (Failure::Interrupted, _) => Some(Retry::NewConnection),
@@ -68,14 +67,13 @@ pub fn retry(failure: &Failure) -> Option<Retry> {
 }
 
 /// Explains a failed call.
-#[must_use]
 pub fn meaning(failure: &Failure) -> Meaning {
     let (fate, text, advice) = match failure {
         Failure::Timeout => (Transient, "no answer in time", TICKET),
         Failure::NoConnection => {
             (Transient, "no connection to the host: DNS, TCP or TLS", "check VPC, NAT and the host")
         }
-        Failure::Interrupted => (Transient, "the connection broke before an answer, twice", TICKET),
+        Failure::Interrupted => (Transient, "the connection broke before an answer", TICKET),
         Failure::Unreadable(what) => (Transient, *what, "check that the host is Tencent's and no proxy answers for it"),
         Failure::Status(429 | 500..=599) => (Transient, "the gateway is overloaded or down", TICKET),
         Failure::Status(300..=499) => (SetUp, "the host is not Tencent's REST API", HOST),

@@ -89,19 +89,16 @@ impl Aws {
     }
 
     /// What someone who calls it must have in the environment.
-    #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         environment(&self.url, &self.home)
     }
 
     /// All that it, and the functions it runs, have written.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read(self.home.join("log")).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 
     /// The JSON lines that the function has written.
-    #[must_use]
     pub fn function_lines(&self) -> Vec<Value> {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
@@ -116,7 +113,6 @@ impl Aws {
     }
 
     /// A client of its SQS, with its owner's rights.
-    #[must_use]
     pub fn sqs(&self) -> Client {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())

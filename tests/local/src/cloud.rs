@@ -83,7 +83,6 @@ impl Cloud {
     }
 
     /// The address to call (`AWS_ENDPOINT_URL`).
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address)
     }
@@ -103,25 +102,21 @@ impl Cloud {
     }
 
     /// How often the secret was read.
-    #[must_use]
     pub fn reads(&self) -> usize {
         lock(&self.state).reads
     }
 
     /// How often an operation was called, failed calls included.
-    #[must_use]
     pub fn calls(&self, operation: &str) -> usize {
         lock(&self.state).calls.get(operation).copied().unwrap_or_default()
     }
 
     /// All messages sent.
-    #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         lock(&self.state).sent.clone()
     }
 
     /// All deliveries delayed.
-    #[must_use]
     pub fn delayed(&self) -> Vec<Delayed> {
         lock(&self.state).delayed.clone()
     }

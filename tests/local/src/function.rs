@@ -114,7 +114,6 @@ impl Function {
     }
 
     /// All that it has written so far, to standard output and standard error.
-    #[must_use]
     pub fn output(&self) -> String {
         lock(&self.output).clone()
     }

@@ -24,7 +24,6 @@ pub mod world;
 ///
 /// # Panics
 /// When it cannot be read.
-#[must_use]
 #[expect(clippy::panic, reason = "a test without its file must stop with the file's name")]
 pub fn file(path: &str) -> String {
     let path = top().join(path);
@@ -32,14 +31,12 @@ pub fn file(path: &str) -> String {
 }
 
 /// The first 12 hex digits of the SHA-256 of `text`: how the function's log names a user.
-#[must_use]
 pub fn hash(text: &str) -> String {
     let bytes = Sha256::digest(text.as_bytes());
     bytes.iter().take(6).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// The project's top level.
-#[must_use]
 pub fn top() -> std::path::PathBuf {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()

@@ -60,14 +60,12 @@ impl Python {
     }
 
     /// A program of the environment.
-    #[must_use]
     pub fn program(&self, name: &str) -> Command {
         Command::new(self.bin.join(name))
     }
 }
 
 /// Where everything local is kept.
-#[must_use]
 pub fn target() -> PathBuf {
     top().join("target/local")
 }

@@ -54,7 +54,6 @@ impl Default for App {
 
 impl App {
     /// The secret that an operator would write for this app.
-    #[must_use]
     pub fn secret(&self) -> String {
         json!({"sdkAppId": self.sdk_app_id, "identifier": self.identifier, "secretKey": self.key}).to_string()
     }
@@ -157,31 +156,26 @@ impl Tencent {
     }
 
     /// The address to call: a scheme, a host and a port.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.server.address)
     }
 
     /// All accounts there are.
-    #[must_use]
     pub fn accounts(&self) -> BTreeMap<String, Account> {
         lock(&self.state).accounts.clone()
     }
 
     /// All calls that have arrived.
-    #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.state).calls.clone()
     }
 
     /// All calls about one user.
-    #[must_use]
     pub fn calls_for(&self, user_id: &str) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.user_id == user_id).collect()
     }
 
     /// Every behaviour that has shown itself.
-    #[must_use]
     pub fn seen(&self) -> BTreeSet<Behaviour> {
         lock(&self.state).seen.clone()
     }
@@ -423,7 +417,6 @@ fn broken(reply: &Reply, request: &Received) -> Response<Full<Bytes>> {
 }
 
 /// An HTTP answer.
-#[must_use]
 pub fn respond(status: u16, kind: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();

@@ -59,7 +59,6 @@ impl World {
     }
 
     /// The settings with which the function runs outside of this AWS and yet in this world.
-    #[must_use]
     pub fn settings(&self) -> Vec<(String, String)> {
         let trusted = self.certificate.to_string_lossy().into_owned();
         let settings = [
@@ -87,7 +86,6 @@ impl World {
     }
 
     /// One of the template's outputs; empty if there is none of this name.
-    #[must_use]
     pub fn output(&self, name: &str) -> &str {
         self.outputs.get(name).map(String::as_str).unwrap_or_default()
     }
@@ -147,7 +145,6 @@ impl World {
     }
 
     /// What the function's log says of its messages so far: a line for each time it tried one.
-    #[must_use]
     pub fn told(&self) -> Vec<Value> {
         self.aws.function_lines().into_iter().filter(|line| line.get("message_id").is_some()).collect()
     }
@@ -169,7 +166,6 @@ impl World {
 }
 
 /// Whether a line of the log says that its message will not come back.
-#[must_use]
 pub fn is_final(line: &Value) -> bool {
     matches!(line.get("message").and_then(Value::as_str), Some("imported" | "ignored" | "rejected"))
 }

@@ -29,19 +29,16 @@ macro_rules! behaviours {
 
         impl Behaviour {
             /// The `ErrorCode` it answers with.
-            #[must_use]
             pub fn code(self) -> i64 {
                 match self { $(Self::$name => $code,)+ }
             }
 
             /// From where it is known.
-            #[must_use]
             pub fn origin(self) -> Origin {
                 match self { $(Self::$name => $origin,)+ }
             }
 
             /// What it is, in a sentence.
-            #[must_use]
             pub fn text(self) -> &'static str {
                 match self { $(Self::$name => concat!($($text),+).trim_ascii(),)+ }
             }
@@ -101,13 +98,11 @@ behaviours! {
 }
 
 /// The `ErrorInfo` that goes with a code; Tencent's own words are not documented in full.
-#[must_use]
 pub fn info(code: i64) -> &'static str {
     ALL.iter().find(|behaviour| code != 0 && behaviour.code() == code).map_or("", |behaviour| behaviour.text())
 }
 
 /// Counts by origin: documented, recorded, assumed.
-#[must_use]
 pub fn counts() -> [usize; 3] {
     ALL.iter().fold([0; 3], |[documented, recorded, assumed], behaviour| match behaviour.origin() {
         Origin::Documented(_) => [documented + 1, recorded, assumed],
