@@ -43,7 +43,8 @@ impl Queue {
         Self { sqs, retry: queue_url, parking: parking_queue_url }
     }
 
-    /// Has each of these deliveries come back after its delay, by changing its visibility.
+    /// Has each of these deliveries come back after its delay, by changing its visibility. They must all be of one
+    /// queue, as those of an invocation are.
     ///
     /// Best effort: a delivery that it fails for comes back after the queue's own visibility timeout.
     pub async fn delay(&self, deliveries: &[(&Receipt, Duration)]) {
