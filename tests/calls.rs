@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::BTreeSet,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{LazyLock, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +24,28 @@ thread_local! {
     static FORWARD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// How many more numbers this test's randomness gives before it panics.
     static NUMBERS: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// What this test has logged.
+    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Hears every test for as long as the process lives: a subscriber of one thread, set while another thread meets
+/// the same line for the first time, may never hear of it.
+static LISTENING: LazyLock<()> = LazyLock::new(|| {
+    tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false).init();
+});
+
+/// Writes to the log of the test that runs on this thread.
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.push_str(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn clock() -> SystemTime {
@@ -47,6 +69,7 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        LazyLock::force(&LISTENING);
         let tencent = Tencent::start(App::default()).await.unwrap();
         let cloud = Cloud::start(&App::default().secret()).await.unwrap();
         let importer = Importer {
@@ -293,40 +316,15 @@ async fn serves_the_old_key_on_while_secrets_manager_is_down() {
     world.import("ada").await;
     forward(Duration::from_secs(301));
     world.cloud.fail("GetSecretValue", Some(Fault::Error(500, "InternalServiceError")));
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let listening = tracing::subscriber::set_default(subscriber);
     let during = [world.import("ada").await, world.import("grace").await];
-    drop(listening);
-    let warnings = log.text();
     let tries = world.cloud.calls("GetSecretValue");
     world.cloud.fail("GetSecretValue", None);
     forward(Duration::from_secs(31));
     world.import("ada").await;
     // One failed read in 30 s, not one for each message; then the key is read again.
     assert_eq!((during, tries, world.cloud.calls("GetSecretValue")), ([IMPORTED, IMPORTED], 2, 3));
-    assert!(warnings.contains("WARN") && warnings.contains("serves_on=true"), "{warnings}");
-}
-
-/// What a test's subscriber writes.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let log = LOG.take();
+    assert!(log.contains("WARN") && log.contains("serves_on=true"), "{log:?}");
 }
 
 #[tokio::test]
