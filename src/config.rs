@@ -4,6 +4,11 @@ use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use reqwest::Url;
 
+use crate::{
+    format::{Condition, Format},
+    signup::{ProfileRule, Rules, UserIdRule},
+};
+
 /// Tencent's hosts by region, from its list of server API domains; the list moves, so `CHAT_ENDPOINT` admits any other.
 const REGIONS: [(&str, &str); 8] = [
     ("china", "https://console.tim.qq.com"),
@@ -31,8 +36,9 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Most calls under way at once in this environment (`MAX_IN_FLIGHT`).
     pub max_in_flight: usize,
-    /// The `detail-type` that marks a sign-up on the bus; any, if absent (`SIGNUP_DETAIL_TYPE`).
-    pub detail_type: Option<String>,
+    /// How sign-ups are read (`SIGNUP_FORMAT`, `SIGNUP_CUSTOM_FORMAT`, `SIGNUP_DETAIL_TYPE`, `SIGNUP_CLOUDEVENT_TYPE`,
+    /// `USER_ID_RULE`, `PROFILE_RULE`).
+    pub rules: Rules,
 }
 
 /// Settings that are wrong: all of them, a line each.
@@ -57,7 +63,7 @@ impl Config {
     /// );
     /// ```
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let get = |name: &str| lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let get = |name: &str| get(&lookup, name);
         let mut wrong = Vec::new();
 
         let endpoint = keep(&mut wrong, endpoint(get("CHAT_REGION"), get("CHAT_ENDPOINT")));
@@ -68,6 +74,7 @@ impl Config {
         let mut number = |name, default, allowed| keep(&mut wrong, number(name, get(name), default, allowed));
         let request_timeout = number("REQUEST_TIMEOUT_MS", 5_000, 100..=60_000);
         let max_in_flight = number("MAX_IN_FLIGHT", 10, 1..=200);
+        let rules = rules(&lookup).map_err(|ConfigError(errors)| wrong.extend(errors)).ok();
 
         if let (Some(Some(queue)), Some(Some(parking))) = (&queue_url, &parking_queue_url)
             && queue == parking
@@ -82,11 +89,65 @@ impl Config {
                 parking_queue_url: parking_queue_url?,
                 request_timeout: Duration::from_millis(request_timeout?.into()),
                 max_in_flight: max_in_flight?.into(),
-                detail_type: get("SIGNUP_DETAIL_TYPE"),
+                rules: rules?,
             })
         };
         config().filter(|_| wrong.is_empty()).ok_or(ConfigError(wrong))
     }
+}
+
+/// Reads the settings that say how a sign-up is read, through `lookup`.
+///
+/// # Errors
+/// Lists every one of them that is wrong, with its name, its value and the rule.
+pub fn rules(lookup: impl Fn(&str) -> Option<String>) -> Result<Rules, ConfigError> {
+    let get = |name: &str| get(&lookup, name);
+    let mut wrong = Vec::new();
+    let name = get("SIGNUP_FORMAT").unwrap_or_else(|| "default".to_owned());
+    let format = keep(&mut wrong, format(&name, get("SIGNUP_CUSTOM_FORMAT")));
+    let user_id = [("as-is", UserIdRule::AsIs), ("uuid", UserIdRule::Uuid), ("sha256", UserIdRule::Sha256)];
+    let user_id = keep(&mut wrong, choice("USER_ID_RULE", get("USER_ID_RULE"), user_id));
+    let profile = [("fit", ProfileRule::Fit), ("reject", ProfileRule::Reject)];
+    let profile = keep(&mut wrong, choice("PROFILE_RULE", get("PROFILE_RULE"), profile));
+    // A format that knows its sender's sign-ups must not be told of another mark: it would ignore them all.
+    let mut mark = |setting, formats: &[&str]| {
+        let error =
+            |value| format!("{setting} is {value:?}: must be set with SIGNUP_FORMAT {} only", formats.join(", "));
+        let fits = formats.contains(&name.as_str());
+        let value = get(setting).map(|value| if fits { Ok(value) } else { Err(error(value)) });
+        keep(&mut wrong, value.transpose()).flatten()
+    };
+    let detail_type = mark("SIGNUP_DETAIL_TYPE", &["default", "cloudevents", "custom"]);
+    let event_type = mark("SIGNUP_CLOUDEVENT_TYPE", &["cloudevents"]);
+    let rules = || {
+        let mut format = format?;
+        format.when.extend(event_type.map(|name| Condition::new("/type", name)));
+        Some(Rules { format, detail_type, user_id: user_id?, profile: profile? })
+    };
+    rules().filter(|_| wrong.is_empty()).ok_or(ConfigError(wrong))
+}
+
+fn format(name: &str, custom: Option<String>) -> Result<Format, String> {
+    match (name, custom) {
+        ("custom", Some(text)) => {
+            Format::parse(&text).map_err(|error| format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be a format: {error}"))
+        }
+        ("custom", None) => Err("SIGNUP_CUSTOM_FORMAT is not set: must be, with SIGNUP_FORMAT custom".to_owned()),
+        (name, None) => Format::preset(name).map_err(|error| format!("SIGNUP_FORMAT is {name:?}: {error}")),
+        (_, Some(text)) => Err(format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be set with SIGNUP_FORMAT custom only")),
+    }
+}
+
+/// Reads a setting that is one of a few words, the first of them by default.
+fn choice<T: Copy, const N: usize>(name: &str, value: Option<String>, words: [(&str, T); N]) -> Result<T, String> {
+    let value = value.unwrap_or_else(|| words[0].0.to_owned());
+    let chosen = words.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
+    chosen.ok_or_else(|| format!("{name} is {value:?}: must be one of {}", words.map(|(word, _)| word).join(", ")))
+}
+
+/// Looks a setting up, trimmed; an empty one counts as absent.
+fn get(lookup: impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Puts an error on the list, so that all of them are told at once.

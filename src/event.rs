@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 /// Most envelopes (SNS, EventBridge) opened around one document.
 const MAX_ENVELOPES: usize = 4;
@@ -130,8 +130,8 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
 
 /// The innermost document of a message.
 pub struct Document {
-    /// Its fields.
-    pub fields: Map<String, Value>,
+    /// It, a JSON object.
+    pub value: Value,
     /// The `detail-type` of the EventBridge envelope around it, if there was one.
     pub detail_type: Option<String>,
 }
@@ -154,9 +154,8 @@ impl Document {
         let mut detail_type = None;
         let mut value = parse(body)?;
         for _ in 0..=MAX_ENVELOPES {
-            let mut fields = match value {
-                Value::Object(fields) => fields,
-                other => return Err(Malformed(format!("the body must be a JSON object, not {}", kind(&other)))),
+            let Value::Object(fields) = &mut value else {
+                return Err(Malformed(format!("the body must be a JSON object, not {}", kind(&value))));
             };
             let field = |name: &str| fields.get(name).and_then(Value::as_str);
             if let (Some("Notification"), Some(message)) = (field("Type"), field("Message")) {
@@ -165,7 +164,7 @@ impl Document {
                 detail_type = Some(name.to_owned());
                 value = fields.remove("detail").unwrap_or_default();
             } else {
-                return Ok(Self { fields, detail_type });
+                return Ok(Self { value, detail_type });
             }
         }
         Err(Malformed(format!("the body must have at most {MAX_ENVELOPES} envelopes around the sign-up")))

@@ -54,7 +54,9 @@ pub struct Handler {
 /// What became of one message.
 struct Report<'a> {
     message: &'a Message,
-    attempt: Attempt,
+    /// One for each sign-up in it.
+    attempts: Vec<Attempt>,
+    /// How long it stays away, if it has to come back.
     delay: Option<Duration>,
 }
 
@@ -103,8 +105,9 @@ impl Handler {
 
     async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<Answer, InvocationError> {
         let report = self.work(std::slice::from_ref(message), end, tally).await.pop();
-        let report = report.unwrap_or_else(|| Report::new(message, Attempt::without_call(Outcome::out_of_time()), 0));
-        let (outcome, cause) = (report.attempt.outcome.label(), report.attempt.outcome.cause().cloned());
+        let report = report.unwrap_or_else(|| Report::new(message, not_tried(Outcome::out_of_time()), 0));
+        let outcome = report.outcome();
+        let (outcome, cause) = (outcome.map_or("ignored", Outcome::label), outcome.and_then(Outcome::cause).cloned());
         if let Some(delay) = report.delay {
             let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, delay)).await;
             put_back.unwrap_or_else(|_| Err(QueueError::Failed("timeout".to_owned()))).map_err(|error| {
@@ -121,51 +124,68 @@ impl Handler {
         let deadline = before(end, CLOSING_TIME + each);
         let mut blocked = HashSet::new();
         let mut reports: Vec<Report<'a>> = Vec::with_capacity(messages.len());
-        let mut report = |message: &'a Message, attempt: Attempt, reports: &mut Vec<Report<'a>>| {
-            let report = Report::new(message, attempt, (self.random)());
-            tally.count(&report.attempt.outcome, report.attempt.latency);
-            report.log(&mut blocked);
+        let mut report = |message: &'a Message, attempts: Vec<Attempt>, reports: &mut Vec<Report<'a>>| {
+            let report = Report::new(message, attempts, (self.random)());
+            for attempt in &report.attempts {
+                tally.count(attempt);
+                report.log(attempt, &mut blocked);
+            }
             reports.push(report);
         };
         let mut done = stream::iter(lanes(messages))
             .flat_map_unordered(self.max_in_flight, |lane| Box::pin(self.lane(lane, deadline)));
-        while let Ok(Some((message, attempt))) = timeout_at(deadline, done.next()).await {
-            report(message, attempt, &mut reports);
+        while let Ok(Some((message, attempts))) = timeout_at(deadline, done.next()).await {
+            report(message, attempts, &mut reports);
         }
         drop(done);
         let finished: HashSet<&str> = reports.iter().map(|report| report.message.id.as_str()).collect();
         for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
-            report(message, Attempt::without_call(Outcome::out_of_time()), &mut reports);
+            report(message, not_tried(Outcome::out_of_time()), &mut reports);
         }
         reports
     }
 
     /// Works through messages whose order must be kept: after one that comes back, the rest comes back too.
-    fn lane<'a>(&'a self, lane: Vec<&'a Message>, deadline: Instant) -> impl Stream<Item = (&'a Message, Attempt)> {
+    fn lane<'a>(
+        &'a self,
+        lane: Vec<&'a Message>,
+        deadline: Instant,
+    ) -> impl Stream<Item = (&'a Message, Vec<Attempt>)> {
         stream::unfold((lane.into_iter(), false), move |(mut rest, stopped)| async move {
             let message = rest.next()?;
-            let attempt =
-                if stopped { Attempt::without_call(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
-            let stopped = attempt.outcome.comes_back();
-            Some(((message, attempt), (rest, stopped)))
+            let attempts = if stopped { not_tried(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
+            let stopped = attempts.iter().any(|attempt| attempt.outcome.comes_back());
+            Some(((message, attempts), (rest, stopped)))
         })
     }
 
-    /// Brings one message to its outcome; a panic is this message's failure only.
-    async fn one(&self, message: &Message, deadline: Instant) -> Attempt {
+    /// Brings the sign-ups of one message to their outcomes; a panic is this message's failure only.
+    async fn one(&self, message: &Message, deadline: Instant) -> Vec<Attempt> {
         let work = async {
-            let mut attempt = self.importer.import(&message.body, deadline).await;
-            if let Outcome::Rejected(cause) = &attempt.outcome
-                && let Err(error) = self.queue.park(message, cause).await
-            {
-                attempt.outcome = Outcome::not_parked(cause, &error.to_string());
+            let mut attempts = self.importer.import(&message.body, deadline).await;
+            let comes_back = attempts.iter().any(|attempt| attempt.outcome.comes_back());
+            for attempt in &mut attempts {
+                let Outcome::Rejected(cause) = &attempt.outcome else { continue };
+                if comes_back {
+                    attempt.outcome = Outcome::held(cause);
+                } else {
+                    if let Err(error) = self.queue.park(message, cause).await {
+                        attempt.outcome = Outcome::not_parked(cause, &error.to_string());
+                    }
+                    // The message is parked once, with the first reason.
+                    break;
+                }
             }
-            attempt
+            attempts
         };
         // Whatever is logged on the way, a panic too, is tied to the message.
         let work = work.instrument(error_span!("message", message_id = message.id));
-        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Attempt::without_call(Outcome::panicked()))
+        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| not_tried(Outcome::panicked()))
     }
+}
+
+fn not_tried(outcome: Outcome) -> Vec<Attempt> {
+    vec![Attempt::without_call(outcome)]
 }
 
 /// Sorts messages into lanes: a FIFO group keeps its order in one, any other message has one of its own.
@@ -179,15 +199,22 @@ fn lanes(messages: &[Message]) -> impl Iterator<Item = Vec<&Message>> {
 }
 
 impl<'a> Report<'a> {
-    fn new(message: &'a Message, attempt: Attempt, random: u32) -> Self {
-        let delay = attempt.outcome.delay(message.receives, random);
-        Self { message, attempt, delay }
+    fn new(message: &'a Message, attempts: Vec<Attempt>, random: u32) -> Self {
+        let delay = attempts.iter().filter_map(|attempt| attempt.outcome.delay(message.receives, random)).max();
+        Self { message, attempts, delay }
     }
 
-    /// Writes the one line there is about a message; `blocked` has the causes that were told as errors already.
-    fn log(&self, blocked: &mut HashSet<String>) {
-        let Attempt { user, outcome, latency } = &self.attempt;
+    /// What the message as a whole has come to: one that comes back goes before one that failed for good.
+    fn outcome(&self) -> Option<&Outcome> {
+        let outcomes = self.attempts.iter().map(|attempt| &attempt.outcome);
+        outcomes.max_by_key(|outcome| (outcome.comes_back(), outcome.cause().is_some()))
+    }
+
+    /// Writes the one line there is about a sign-up; `blocked` has the causes that were told as errors already.
+    fn log(&self, attempt: &Attempt, blocked: &mut HashSet<String>) {
+        let Attempt { user, fitted, outcome, latency } = attempt;
         let cause = outcome.cause();
+        let fitted = (!fitted.is_empty()).then(|| fitted.join("; "));
         macro_rules! tell {
             ($level:expr) => {
                 tracing::event!(
@@ -199,6 +226,7 @@ impl<'a> Report<'a> {
                     meaning = cause.map(|cause| &*cause.meaning),
                     advice = cause.map(|cause| cause.advice),
                     tencent_request_id = cause.and_then(|cause| cause.refusal.as_ref()?.request_id.as_deref()),
+                    fitted,
                     latency_ms = latency.map(millis),
                     back_in_s = self.delay.map(|delay| delay.as_secs()),
                     "{}",

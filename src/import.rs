@@ -2,17 +2,18 @@
 
 use std::{cell::Cell, time::Duration};
 
-use tokio::time::Instant;
+use futures_util::{StreamExt, stream};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admin::Admin,
     chat::{Chat, Connection},
-    event::Document,
+    event::Malformed,
     outcome::{
         Outcome,
         codes::{self, Retry},
     },
-    signup::{Signup, UserId},
+    signup::{Rules, Signup, UserId},
 };
 
 /// Least time in which a call is started: one that could not end is not worth its place in the rate.
@@ -24,18 +25,22 @@ pub struct Importer {
     pub admin: Admin,
     /// Makes the calls.
     pub chat: Chat,
-    /// The `detail-type` that marks a sign-up on the bus; any, if absent.
-    pub detail_type: Option<String>,
+    /// How sign-ups are read.
+    pub rules: Rules,
+    /// One for each call that may be under way at once.
+    pub slots: Semaphore,
     /// Longest wait for one answer.
     pub request_timeout: Duration,
     /// Gives each call its `random`.
     pub random: fn() -> u32,
 }
 
-/// What came of trying a message.
+/// What came of trying one sign-up, or of a message without any.
 pub struct Attempt {
     /// Whose sign-up it is, if that could be read.
     pub user: Option<UserId>,
+    /// What was done to make the profile fit.
+    pub fitted: Vec<String>,
     /// What became of it.
     pub outcome: Outcome,
     /// How long its calls took, if there were any.
@@ -45,30 +50,33 @@ pub struct Attempt {
 impl Attempt {
     /// An outcome that was reached without a call.
     pub fn without_call(outcome: Outcome) -> Self {
-        Self { user: None, outcome, latency: None }
+        Self { user: None, fitted: Vec::new(), outcome, latency: None }
     }
 }
 
 impl Importer {
-    /// Reads the sign-up in `body` and imports it before `deadline`, with one retry at the most.
-    pub async fn import(&self, body: &str, deadline: Instant) -> Attempt {
-        let signup = match Document::open(body) {
-            Ok(document) if self.is_of_another_type(&document) => return Attempt::without_call(Outcome::Ignored),
-            Ok(document) => Signup::read(&document),
-            Err(error) => Err(error),
-        };
+    /// Imports the sign-ups in `body` before `deadline`, each with one retry at the most.
+    ///
+    /// Gives an attempt for each of them, in their order, and a single one if there is no sign-up.
+    pub async fn import(&self, body: &str, deadline: Instant) -> Vec<Attempt> {
+        let signups = self.rules.read(body);
+        if signups.is_empty() {
+            return vec![Attempt::without_call(Outcome::Ignored)];
+        }
+        let side_by_side = signups.len();
+        stream::iter(signups).map(|signup| self.attempt(signup, deadline)).buffered(side_by_side).collect().await
+    }
+
+    async fn attempt(&self, signup: Result<Signup, Malformed>, deadline: Instant) -> Attempt {
         match signup {
             Ok(signup) => {
                 let latency = Cell::new(None);
                 let outcome = self.call(&signup, deadline, &latency).await;
-                Attempt { user: Some(signup.user_id), outcome, latency: latency.get() }
+                let Signup { user_id, fitted, .. } = signup;
+                Attempt { user: Some(user_id), fitted, outcome, latency: latency.get() }
             }
             Err(error) => Attempt::without_call(Outcome::malformed(&error)),
         }
-    }
-
-    fn is_of_another_type(&self, document: &Document) -> bool {
-        self.detail_type.is_some() && document.detail_type.is_some() && document.detail_type != self.detail_type
     }
 
     async fn call(&self, signup: &Signup, deadline: Instant, latency: &Cell<Option<Duration>>) -> Outcome {
@@ -77,6 +85,7 @@ impl Importer {
             Err(error) => return Outcome::of_secret(&error),
         };
         let call = async |credentials, connection| {
+            let _slot = self.slots.acquire().await;
             let started = Instant::now();
             let left = deadline.saturating_duration_since(started);
             if left < SHORTEST_CALL {

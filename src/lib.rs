@@ -4,9 +4,10 @@
 //!
 //! | module | the one question it answers |
 //! |---|---|
-//! | [`config`] | which settings there are |
 //! | [`event`] | what invoked us, and what document a message holds |
+//! | [`format`] | where the fields of a sign-up are in a sender's document |
 //! | [`signup`] | what a valid sign-up is |
+//! | [`config`] | which settings there are |
 //! | [`usersig`] | how a request is signed |
 //! | [`admin`] | where the key comes from and how long it is kept |
 //! | [`chat`] | how `account_import` is called and how it can fail |
@@ -21,6 +22,7 @@
 //! ```text
 //! invocation ─▶ Message ─▶ Signup ─▶ account_import ─▶ Failure? ─▶ Outcome ─▶ answer
 //!               event      signup    chat (admin)      chat        outcome    handler (queue)
+//!                          (format)
 //! ```
 
 pub mod admin;
@@ -28,6 +30,7 @@ pub mod answer;
 pub mod chat;
 pub mod config;
 pub mod event;
+pub mod format;
 pub mod handler;
 pub mod import;
 pub mod logs;

@@ -13,6 +13,7 @@ use chat_signup_import::{
     queue::Queue,
 };
 use lambda_runtime::{Context, Error, service_fn};
+use tokio::sync::Semaphore;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -38,7 +39,8 @@ async fn run() -> Result<(), Error> {
     let importer = Importer {
         admin: Admin::new(aws_sdk_secretsmanager::Client::new(&aws), config.secret_id, SystemTime::now),
         chat: Chat::new(&config.endpoint)?,
-        detail_type: config.detail_type,
+        rules: config.rules,
+        slots: Semaphore::new(config.max_in_flight),
         request_timeout: config.request_timeout,
         random,
     };

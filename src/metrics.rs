@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Map, Value, json};
 
-use crate::outcome::Outcome;
+use crate::import::Attempt;
 
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "ChatSignupImport";
@@ -21,19 +21,23 @@ pub struct Tally {
     outcomes: BTreeMap<&'static str, u64>,
     codes: BTreeMap<String, u64>,
     latencies: Vec<u64>,
+    fitted: u64,
+    odd_user_ids: u64,
 }
 
 impl Tally {
-    /// Counts a message; `latency` is what its calls took, if any was made.
-    pub fn count(&mut self, outcome: &Outcome, latency: Option<Duration>) {
+    /// Counts what came of a sign-up, or of a message without any.
+    pub fn count(&mut self, Attempt { user, fitted, outcome, latency }: &Attempt) {
         *self.outcomes.entry(outcome.label()).or_default() += 1;
         if let Some(cause) = outcome.cause() {
             *self.codes.entry(cause.code.to_string()).or_default() += 1;
         }
         self.latencies.extend(latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)));
+        self.fitted += u64::from(!fitted.is_empty());
+        self.odd_user_ids += u64::from(user.as_ref().is_some_and(|user| !user.is_plain()));
     }
 
-    /// How many messages had the outcome of this label.
+    /// How many sign-ups had the outcome of this label.
     pub fn of(&self, label: &str) -> u64 {
         self.outcomes.get(label).copied().unwrap_or_default()
     }
@@ -65,9 +69,11 @@ impl Tally {
 
         let by_function = json!([["FunctionName"]]);
         let counts = ["Imported", "Ignored", "Deferred", "Blocked", "Rejected"]
-            .map(|name| (name.to_owned(), json!(self.of(&name.to_ascii_lowercase()))));
-        let cold_start = ("ColdStart".to_owned(), json!(u8::from(cold_start)));
-        document(by_function.clone(), "Count", counts.into_iter().chain([cold_start]).collect(), None);
+            .map(|name| (name, self.of(&name.to_ascii_lowercase())));
+        let others =
+            [("ColdStart", u64::from(cold_start)), ("FittedProfiles", self.fitted), ("OddUserIds", self.odd_user_ids)];
+        let counts = counts.into_iter().chain(others).map(|(name, count)| (name.to_owned(), json!(count)));
+        document(by_function.clone(), "Count", counts.collect(), None);
         for latencies in self.latencies.chunks(MAX_VALUES) {
             let values = Map::from_iter([("CallLatency".to_owned(), json!(latencies))]);
             document(by_function.clone(), "Milliseconds", values, None);

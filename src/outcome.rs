@@ -152,6 +152,13 @@ impl Outcome {
         Self::Deferred(Cause::new("panic", "the function panicked over it", advice))
     }
 
+    /// It is to be parked, but others of its message have to come back first.
+    pub fn held(cause: &Cause) -> Self {
+        let meaning =
+            format!("rejected with {} ({}); parked when the rest of its message is done", cause.code, cause.meaning);
+        Self::Deferred(Cause::new("held", meaning, codes::WAIT))
+    }
+
     /// It should have been parked and could not be, so it has to come back until it can.
     pub fn not_parked(cause: &Cause, error: &str) -> Self {
         let meaning = format!("rejected with {} ({}), but not parked: {error}", cause.code, cause.meaning);

@@ -12,6 +12,7 @@ use local::{
     aws::Aws,
     file, hash,
     python::{Python, run, start, target},
+    samples::SENDERS,
     serve::{free_port, listens},
     tencent::{App, Reply},
     top,
@@ -122,33 +123,20 @@ fn cargo_lambda_invokes_the_function_with_every_sample_event() {
     let (runtime, world) = world();
     world.tencent.script("mary-somerville", [Reply::Code(70500)]);
     world.tencent.script("one-too-many", [Reply::Code(70398)]);
-    let env_file = target().join(format!("cargo-lambda-{}.env", std::process::id()));
-    let lines: Vec<String> = world.settings().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(&env_file, lines.concat()).unwrap();
-    let mut events: Vec<_> = std::fs::read_dir(top().join("events")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut events: Vec<String> = std::fs::read_dir(top().join("events"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
     events.sort();
+    let (senders, events) = events.into_iter().partition::<Vec<_>, _>(|name| SENDERS.iter().any(|s| s.name == *name));
     let answers = runtime.block_on(async {
-        let (python, port) = (Python::set_up().await.unwrap(), free_port().await.unwrap());
-        let program = |command: &str| {
-            let mut program = python.program("cargo-lambda");
-            program.args(["lambda", command, "--invoke-address", "127.0.0.1", "--invoke-port", &port.to_string()]);
-            program.current_dir(top()).env_remove("HTTP_PROXY").env_remove("http_proxy");
-            program
-        };
-        let mut watch = program("watch");
-        let mut watch = start(watch.args(["--ignore-changes", "--env-file"]).arg(&env_file), port).await.unwrap();
-        let mut answers = BTreeMap::new();
-        for event in events {
-            let mut invoke = program("invoke");
-            let answer = run(invoke.args(["chat-signup-import", "--data-file"]).arg(&event)).await.unwrap();
-            let answer: Value = serde_json::from_str(&answer).unwrap();
-            let told = answer.get("outcome").or(answer.get("batchItemFailures")).unwrap().to_string();
-            answers.insert(event.file_stem().unwrap().to_string_lossy().into_owned(), told);
+        let mut answers = watched(&world, &[], &events).await;
+        for sender in SENDERS {
+            answers.extend(watched(&world, sender.settings, &[sender.name.to_owned()]).await);
         }
-        watch.kill().await.unwrap();
         answers
     });
-    std::fs::remove_file(env_file).unwrap();
+    let senders = senders.into_iter().map(|name| (name, "\"imported\"".to_owned()));
     let expected = [
         ("eventbridge", "\"imported\""),
         ("malformed", "\"rejected\""),
@@ -160,7 +148,35 @@ fn cargo_lambda_invokes_the_function_with_every_sample_event() {
         ("sqs-fifo", "[]"),
         ("temporary-failure", "\"deferred\""),
     ];
-    assert_eq!(answers, expected.map(|(name, told)| (name.to_owned(), told.to_owned())).into());
+    let expected = expected.map(|(name, told)| (name.to_owned(), told.to_owned()));
+    assert_eq!(answers, senders.chain(expected).collect());
+}
+
+/// What the function, set like this under `cargo lambda watch`, answers to `cargo lambda invoke` with these events.
+async fn watched(world: &World, settings: &[(&str, &str)], events: &[String]) -> BTreeMap<String, String> {
+    let env_file = target().join(format!("cargo-lambda-{}.env", std::process::id()));
+    std::fs::write(&env_file, world.env_file(settings)).unwrap();
+    let (python, port) = (Python::set_up().await.unwrap(), free_port().await.unwrap());
+    let program = |command: &str| {
+        let mut program = python.program("cargo-lambda");
+        program.args(["lambda", command, "--invoke-address", "127.0.0.1", "--invoke-port", &port.to_string()]);
+        program.current_dir(top()).env_remove("HTTP_PROXY").env_remove("http_proxy");
+        program
+    };
+    let mut watch = program("watch");
+    let mut watch = start(watch.args(["--ignore-changes", "--env-file"]).arg(&env_file), port).await.unwrap();
+    let mut answers = BTreeMap::new();
+    for event in events {
+        let file = top().join(format!("events/{event}.json"));
+        let mut invoke = program("invoke");
+        let answer = run(invoke.args(["chat-signup-import", "--data-file"]).arg(file)).await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let told = answer.get("outcome").or(answer.get("batchItemFailures")).unwrap().to_string();
+        answers.insert(event.clone(), told);
+    }
+    watch.kill().await.unwrap();
+    std::fs::remove_file(env_file).unwrap();
+    answers
 }
 
 /// Whoever started it may die in any way: nothing is left of it.

@@ -9,7 +9,9 @@ use std::{
 };
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-use chat_signup_import::{admin::Admin, answer::Answer, chat::Chat, handler::Handler, import::Importer, queue::Queue};
+use chat_signup_import::{
+    admin::Admin, answer::Answer, chat::Chat, config, handler::Handler, import::Importer, queue::Queue,
+};
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use local::{
@@ -18,6 +20,7 @@ use local::{
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json, value::RawValue};
+use tokio::sync::Semaphore;
 
 thread_local! {
     /// How far this test's clock has been put forward.
@@ -61,6 +64,10 @@ fn random() -> u32 {
     fastrand::u32(..)
 }
 
+fn setting(name: &str) -> Option<String> {
+    (name == "SIGNUP_DETAIL_TYPE").then(|| "UserSignedUp".to_owned())
+}
+
 struct World {
     tencent: Tencent,
     cloud: Cloud,
@@ -75,7 +82,8 @@ impl World {
         let importer = Importer {
             admin: Admin::new(secrets(&cloud), "key".to_owned(), clock),
             chat: Chat::new(&tencent.url().parse().unwrap()).unwrap(),
-            detail_type: Some("UserSignedUp".to_owned()),
+            rules: config::rules(setting).unwrap(),
+            slots: Semaphore::new(10),
             request_timeout: Duration::from_millis(400),
             random,
         };
@@ -85,7 +93,8 @@ impl World {
     /// Imports a sign-up of `user`; gives the outcome and the code of its cause, if any.
     async fn import(&self, user: &str) -> (&'static str, String) {
         let body = json!({"userId": user, "nickname": "Nick"}).to_string();
-        let attempt = self.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(10)).await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let attempt = self.importer.import(&body, deadline).await.pop().unwrap();
         let code = attempt.outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
         (attempt.outcome.label(), code)
     }
@@ -272,8 +281,9 @@ async fn loses_nothing_when_half_of_all_calls_fail_at_random() {
 async fn ignores_another_detail_type() {
     let world = World::start().await;
     let body = json!({"detail-type": "UserDeleted", "detail": {"userId": "ada"}}).to_string();
-    let attempt = world.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(1)).await;
-    assert_eq!((attempt.outcome.label(), world.tencent.calls().len()), ("ignored", 0));
+    let attempts = world.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(1)).await;
+    let labels: Vec<&str> = attempts.iter().map(|attempt| attempt.outcome.label()).collect();
+    assert_eq!((labels, world.tencent.calls().len()), (vec!["ignored"], 0));
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use chat_signup_import::{
     chat::{Failure, Refusal},
-    config::Config,
-    event::{Document, Invocation, Message},
+    config::{self, Config},
+    event::{Invocation, Message},
+    import::Attempt,
     metrics::Tally,
     outcome::{
         Outcome,
         codes::{self, Fate, Retry},
     },
-    signup::Signup,
     usersig,
 };
 use local::tencent::{SAMPLE_KEY, signature};
@@ -190,10 +190,10 @@ fn takes_a_record_that_stands_twice_once() {
     assert_eq!(messages, ["m1 3 - {}", "m2 3 - {}"]);
 }
 
-/// Reads a body as far as it goes: the user ID, nickname and picture, or the text of the rejection.
+/// Reads the one sign-up in a body: the user ID, nickname and picture, or the text of the rejection.
 fn read(body: &str) -> Result<(String, Option<String>, Option<String>), String> {
-    let signup = Document::open(body).and_then(|document| Signup::read(&document)).map_err(|error| error.0)?;
-    Ok((signup.user_id.reveal().to_owned(), signup.nickname, signup.avatar_url))
+    let signup = config::rules(|_| None).unwrap().read(body).pop().unwrap();
+    signup.map(|s| (s.user_id.reveal().to_owned(), s.nickname, s.avatar_url)).map_err(|error| error.0)
 }
 
 fn sns(message: &Value) -> Value {
@@ -231,7 +231,6 @@ fn opens_envelopes_in_any_order_up_to_four() {
 
 #[test]
 fn says_which_rule_a_body_breaks() {
-    let long = |field: &str, bytes: usize| json!({"userId": "ada", field: "x".repeat(bytes)}).to_string();
     let texts = [
         "",
         "not JSON",
@@ -247,9 +246,6 @@ fn says_which_rule_a_body_breaks() {
         r#"{"userId":"用户用户用户用户用户用"}"#,
         r#"{"userId":"用户"}"#,
         "{\"userId\":\"a\\u0000b\"}",
-        r#"{"userId":"ada","nickname":["Ada"]}"#,
-        &long("nickname", 501),
-        &long("avatarUrl", 501),
         &format!("{}{}", "[".repeat(200), "]".repeat(200)),
         &format!("{{\"userId\":{}", "{\"a\":".repeat(200)),
         r#"{"detail-type":"x","detail":"text"}"#,
@@ -265,17 +261,14 @@ fn says_which_rule_a_body_breaks() {
             "the body must be a JSON object, not an array",
             "the body must be a JSON object, not a number",
             "the body must be a JSON object, not a string",
-            "userId is missing: must be a string of 1 to 32 bytes",
-            "userId is null: must be a string",
-            "userId is a number: must be a string",
-            "userId is missing: must be a string of 1 to 32 bytes",
-            "userId has 33 bytes: must have at most 32",
-            "userId has 33 bytes: must have at most 32",
-            "userId has a character outside printable ASCII: must have none",
-            "userId has a character outside printable ASCII: must have none",
-            "nickname is an array: must be a string",
-            "nickname has 501 bytes: must have at most 500",
-            "avatarUrl has 501 bytes: must have at most 500",
+            "/userId is missing: must be a string of 1 to 32 bytes",
+            "/userId is missing: must be a string of 1 to 32 bytes",
+            "/userId is a number: must be a string",
+            "/userId is missing: must be a string of 1 to 32 bytes",
+            "/userId has 33 bytes: must have at most 32, unless USER_ID_RULE is uuid or sha256",
+            "/userId has 33 bytes: must have at most 32, unless USER_ID_RULE is uuid or sha256",
+            "/userId has a character outside printable ASCII: must have none, unless USER_ID_RULE is sha256",
+            "/userId has a character outside printable ASCII: must have none, unless USER_ID_RULE is sha256",
             "the body must be JSON: recursion limit exceeded at line 1 column 128",
             "the body must be JSON: recursion limit exceeded at line 1 column 641",
             "the body must be a JSON object, not a string",
@@ -417,8 +410,17 @@ fn signs_as_the_published_vectors_have_it() {
 #[test]
 fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
     let mut tally = Tally::default();
-    tally.count(&Outcome::Imported, Some(Duration::from_millis(12)));
-    tally.count(&Outcome::of_call(refused(70398)), Some(Duration::from_millis(34)));
+    let signup = config::rules(|_| None)
+        .unwrap()
+        .read(&json!({"userId": "a|b", "nickname": 7}).to_string())
+        .pop()
+        .unwrap()
+        .unwrap();
+    let (user, fitted) = (Some(signup.user_id), signup.fitted);
+    let latency = Some(Duration::from_millis(12));
+    tally.count(&Attempt { user, fitted, outcome: Outcome::Imported, latency });
+    let (outcome, latency) = (Outcome::of_call(refused(70398)), Some(Duration::from_millis(34)));
+    tally.count(&Attempt { latency, ..Attempt::without_call(outcome) });
     let lines = tally.lines("f", "WARN", UNIX_EPOCH + Duration::from_secs(1), true);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let line = |dimensions: Value, metrics: Value, values: Value| {
@@ -431,14 +433,18 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
         line.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
         line
     };
+    let names = ["Blocked", "ColdStart", "Deferred", "FittedProfiles", "Ignored", "Imported", "OddUserIds", "Rejected"];
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
     assert_eq!(
         lines,
         [
             line(
                 json!([["FunctionName"]]),
-                json!(["Blocked", "ColdStart", "Deferred", "Ignored", "Imported", "Rejected"].map(count)),
-                json!({"Blocked": 0, "ColdStart": 1, "Deferred": 0, "Ignored": 0, "Imported": 1, "Rejected": 1})
+                json!(names.map(count)),
+                json!({
+                    "Blocked": 0, "ColdStart": 1, "Deferred": 0, "FittedProfiles": 1, "Ignored": 0, "Imported": 1,
+                    "OddUserIds": 1, "Rejected": 1
+                })
             ),
             line(
                 json!([["FunctionName"]]),

@@ -10,6 +10,7 @@ use std::{
 use local::{
     file, hash,
     python::{Python, target},
+    samples::SENDERS,
     tencent::{App, Reply},
     top,
     world::{World, build_release, is_final},
@@ -93,6 +94,36 @@ async fn demo(started: Instant) -> io::Result<usize> {
     }
     step("all events have ended; checking them against Tencent's accounts and the parking queue\n");
     let wrong = show(&world, &sent, &ended).await?;
+    world.tencent.set_quota(200);
+    println!();
+    step("the plan is upgraded; the same function, set to one sender after the other:\n");
+    Ok(wrong + senders(&world).await?)
+}
+
+/// Sends every sender's document to the function, set for it; prints a table and gives how many did not end as they must.
+async fn senders(world: &World) -> io::Result<usize> {
+    println!("{:<13} {:<14} {:<13} {:<34} {:<19} outcome", "event", "SIGNUP_FORMAT", "USER_ID_RULE", "UserID", "Nick");
+    let mut wrong = 0;
+    for sender in SENDERS {
+        world.set(sender.settings).await?;
+        world.send(&file(&format!("events/{}.json", sender.name))).await?;
+        let setting = |name: &str| sender.settings.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+        for (id, nick) in sender.accounts {
+            let started = Instant::now();
+            let is_there = || world.tencent.accounts().get(*id).is_some_and(|a| a.nick.as_deref() == Some(*nick));
+            while !is_there() && started.elapsed() < PATIENCE {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let outcome = if is_there() { "imported" } else { "NOT AS IT MUST" };
+            wrong += usize::from(!is_there());
+            println!(
+                "{:<13} {:<14} {:<13} {id:<34} {nick:<19} {outcome}",
+                sender.name,
+                setting("SIGNUP_FORMAT").unwrap_or_default(),
+                setting("USER_ID_RULE").unwrap_or("as-is"),
+            );
+        }
+    }
     Ok(wrong)
 }
 
@@ -112,6 +143,7 @@ fn events() -> io::Result<Vec<Event>> {
     for entry in std::fs::read_dir(top().join("events"))? {
         names.push(entry?.path().file_stem().unwrap_or_default().to_string_lossy().into_owned());
     }
+    names.retain(|name| SENDERS.iter().all(|sender| sender.name != name));
     names.sort_by_key(|name| (name == "over-quota", name != "signup", name.clone()));
     names.insert(1, "signup".to_owned());
     let mut events = Vec::new();

@@ -32,13 +32,17 @@ async fn sandbox() -> io::Result<()> {
     println!("Building the function and starting AWS and Tencent on this machine ...");
     let (python, binary) = tokio::try_join!(Python::set_up(), build_release())?;
     let world = World::start(&python, &binary, App::default()).await?;
+    // Whose sign-ups they are is set as for the function itself.
+    let names = ["SIGNUP_FORMAT", "SIGNUP_CUSTOM_FORMAT", "SIGNUP_CLOUDEVENT_TYPE", "USER_ID_RULE", "PROFILE_RULE"];
+    let settings: Vec<_> = names.into_iter().filter_map(|name| Some((name, std::env::var(name).ok()?))).collect();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    world.set(&settings).await?;
     // What the sample events of these names are about.
     world.tencent.script("mary-somerville", [Reply::Code(70500)]);
     world.tencent.script("one-too-many", vec![Reply::Code(70398); 1000]);
 
     let file = target().join("sandbox.env");
-    let lines: Vec<String> = world.settings().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(&file, lines.concat())?;
+    std::fs::write(&file, world.env_file(&settings))?;
     println!(
         "\nThe local world is up. In a second terminal:\n\n    \
          cargo lambda watch --env-file target/local/sandbox.env --invoke-address ::1\n\nand in a third:\n\n    \

@@ -147,22 +147,55 @@ impl Aws {
         let package = "cloudformation package --template-file infra/template.yaml --s3-bucket artifacts \
                        --output-template-file packaged.yaml";
         self.cli(&package.split_whitespace().collect::<Vec<_>>()).await?;
-        let deploy = "cloudformation deploy --template-file packaged.yaml --capabilities CAPABILITY_IAM \
-                      --no-fail-on-empty-changeset --parameter-overrides";
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        let mut overrides: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        overrides.push(format!("Architecture={architecture}"));
-        let arguments = deploy.split_whitespace().chain(overrides.iter().map(String::as_str));
-        self.cli(&arguments.chain(["--stack-name", STACK]).collect::<Vec<_>>()).await?;
+        let parameters = [parameters, &[("Architecture", architecture)]].concat();
+        let outputs = self.deploy_template(&self.home.join("packaged.yaml"), STACK, &parameters).await?;
         self.repair_mapping().await?;
+        Ok(outputs)
+    }
 
-        let stacks = self.cli(&["cloudformation", "describe-stacks", "--stack-name", STACK]).await?;
+    /// Deploys a template that needs nothing but itself.
+    ///
+    /// # Errors
+    /// When the deployment fails, with what it says.
+    pub async fn deploy_template(
+        &self,
+        template: &Path,
+        stack: &str,
+        parameters: &[(&str, &str)],
+    ) -> io::Result<Outputs> {
+        let template = template.to_string_lossy();
+        let mut deploy = vec!["cloudformation", "deploy", "--no-fail-on-empty-changeset", "--stack-name", stack];
+        deploy.extend(["--template-file", &template, "--capabilities", "CAPABILITY_IAM"]);
+        let overrides: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        deploy.extend(overrides.first().map(|_| "--parameter-overrides"));
+        deploy.extend(overrides.iter().map(String::as_str));
+        self.cli(&deploy).await?;
+        let stacks = self.cli(&["cloudformation", "describe-stacks", "--stack-name", stack]).await?;
         let outputs = stacks.pointer("/Stacks/0/Outputs").and_then(Value::as_array).cloned().unwrap_or_default();
         let text = |output: &Value, name: &str| Some(output.get(name)?.as_str()?.to_owned());
-        Ok(outputs
-            .iter()
-            .filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?)))
-            .collect())
+        let named = |output: &Value| Some((text(output, "OutputKey")?, text(output, "OutputValue")?));
+        Ok(outputs.iter().filter_map(named).collect())
+    }
+
+    /// The settings of a function.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub async fn settings(&self, function: &str) -> io::Result<BTreeMap<String, String>> {
+        let told = self.cli(&["lambda", "get-function-configuration", "--function-name", function]).await?;
+        let settings = told.pointer("/Environment/Variables").cloned().unwrap_or_default();
+        serde_json::from_value(settings).map_err(io::Error::other)
+    }
+
+    /// Gives a function these settings, and no others.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn set(&self, function: &str, settings: &BTreeMap<String, String>) -> io::Result<()> {
+        let environment = serde_json::json!({"Variables": settings}).to_string();
+        let update = ["lambda", "update-function-configuration", "--function-name", function, "--environment"];
+        self.cli(&[&update[..], &[&environment]].concat()).await.map(drop)
     }
 
     /// MiniStack 1.5 keeps a `MaximumConcurrency` that comes from a parameter as text, and its poller stumbles over it.

@@ -30,6 +30,8 @@ pub struct World {
     pub outputs: Outputs,
     /// The certificate that whoever calls Tencent must trust (`SSL_CERT_FILE`).
     pub certificate: PathBuf,
+    /// The function's settings, as the template makes them.
+    deployed: BTreeMap<String, String>,
 }
 
 /// A message that was found on the parking queue.
@@ -52,27 +54,50 @@ impl World {
         let tencent = Tencent::start_on(0, Some(tls), app).await?;
         let trusted = certificate.to_string_lossy().into_owned();
         let aws = Aws::start(python, &[("SSL_CERT_FILE", &trusted)]).await?;
-        let mut world = Self { tencent, aws, outputs: Outputs::new(), certificate };
-        world.outputs = world.aws.deploy(binary, &[("ChatEndpoint", &world.tencent.url())]).await?;
+        let mut world = Self { tencent, aws, outputs: Outputs::new(), certificate, deployed: BTreeMap::new() };
+        world.deploy(binary, &[]).await?;
         world.write_secret(&secret).await?;
         Ok(world)
     }
 
-    /// The settings with which the function runs outside of this AWS and yet in this world.
-    pub fn settings(&self) -> Vec<(String, String)> {
+    /// Deploys the template, anew or once more, with `binary` as the function and these parameters.
+    ///
+    /// # Errors
+    /// Says which step failed.
+    pub async fn deploy(&mut self, binary: &Path, parameters: &[(&str, &str)]) -> io::Result<()> {
+        let chat = self.tencent.url();
+        let parameters = [parameters, &[("ChatEndpoint", &chat)]].concat();
+        self.outputs = self.aws.deploy(binary, &parameters).await?;
+        self.deployed = self.aws.settings(self.output("FunctionName")).await?;
+        Ok(())
+    }
+
+    /// Gives the deployed function these settings besides those of the template; with none, the template's again.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn set(&self, settings: &[(&str, &str)]) -> io::Result<()> {
+        self.aws.set(self.output("FunctionName"), &self.with(settings)).await
+    }
+
+    /// The function's settings with these in addition.
+    fn with(&self, settings: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut all = self.deployed.clone();
+        if settings.iter().any(|(name, _)| *name == "SIGNUP_FORMAT") {
+            all.remove("SIGNUP_DETAIL_TYPE");
+        }
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all
+    }
+
+    /// The settings with which the function runs outside of this AWS and yet in this world, with these in addition:
+    /// the text of a file for `cargo lambda watch --env-file`.
+    pub fn env_file(&self, settings: &[(&str, &str)]) -> String {
         let trusted = self.certificate.to_string_lossy().into_owned();
-        let settings = [
-            ("CHAT_ENDPOINT", self.tencent.url()),
-            ("CHAT_SECRET_ID", self.output("AdminKeySecretArn").to_owned()),
-            ("QUEUE_URL", self.output("SignupQueueUrl").to_owned()),
-            ("PARKING_QUEUE_URL", self.output("ParkingQueueUrl").to_owned()),
-            ("SIGNUP_DETAIL_TYPE", "UserSignedUp".to_owned()),
-            ("SSL_CERT_FILE", trusted),
-        ];
         let aws = self.aws.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_"));
-        aws.chain(settings.map(|(name, value)| (name.to_owned(), value)))
-            .filter(|(_, value)| !value.is_empty())
-            .collect()
+        let all = aws.chain(self.with(settings)).chain([("SSL_CERT_FILE".to_owned(), trusted)]);
+        let lines: Vec<String> = all.map(|(name, value)| format!("{name}='{value}'\n")).collect();
+        lines.concat()
     }
 
     /// Writes the secret, as an operator does.
