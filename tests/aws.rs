@@ -16,7 +16,7 @@ use local::{
     serve::{free_port, listens},
     tencent::{App, Reply},
     top,
-    world::World,
+    world::{World, is_final},
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -51,19 +51,13 @@ fn a_signup_travels_from_the_bus_to_tencent_and_an_event_of_another_type_does_no
     let (runtime, world) = world();
     let mut other: Value = serde_json::from_str(&file("events/not-a-signup.json")).unwrap();
     other["detail"] = json!({"userId": "deleted"});
-    runtime.block_on(async {
+    let (before, nickname) = runtime.block_on(async {
+        let before = told(&world);
         world.put_event(&other).await.unwrap();
         world.put_event(&serde_json::from_str(&file("events/eventbridge.json")).unwrap()).await.unwrap();
-        for _ in 0..300 {
-            if world.told().iter().any(|line| line.get("user") == Some(&json!(hash("grace-hopper")))) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        (before, imported(&world, "grace-hopper").await)
     });
-    let account = world.tencent.accounts().get("grace-hopper").cloned().unwrap();
-    let ignored = world.told().iter().any(|line| line.get("message") == Some(&json!("ignored")));
-    assert_eq!((account.nick.as_deref(), ignored), (Some("Amazing Grace"), false));
+    assert_eq!((nickname.as_deref(), told(&world) - before), (Some("Amazing Grace"), 1));
 }
 
 #[test]
@@ -131,6 +125,8 @@ fn cargo_lambda_invokes_the_function_with_every_sample_event() {
     let (senders, events) = events.into_iter().partition::<Vec<_>, _>(|name| SENDERS.iter().any(|s| s.name == *name));
     let answers = runtime.block_on(async {
         let mut answers = watched(&world, &[], &events).await;
+        // It was put on the queue; the deployed function has it now.
+        imported(&world, "mary-somerville").await;
         for sender in SENDERS {
             answers.extend(watched(&world, sender.settings, &[sender.name.to_owned()]).await);
         }
@@ -177,6 +173,116 @@ async fn watched(world: &World, settings: &[(&str, &str)], events: &[String]) ->
     watch.kill().await.unwrap();
     std::fs::remove_file(env_file).unwrap();
     answers
+}
+
+/// Waits until the log says that a user is imported; gives the name that Tencent has.
+async fn imported(world: &World, id: &str) -> Option<String> {
+    let user = json!(hash(id));
+    let is_theirs = |line: &Value| line.get("user") == Some(&user) && is_final(line);
+    for _ in 0..300 {
+        if world.told().iter().any(is_theirs) {
+            return world.tencent.accounts().remove(id)?.nick;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{id} was not imported within 30 s:\n{}", world.aws.log())
+}
+
+/// How many lines the function has written about messages so far.
+fn told(world: &World) -> usize {
+    world.told().len()
+}
+
+#[test]
+fn the_partner_bus_sends_signups_and_nothing_else() {
+    let (runtime, world) = world();
+    runtime.block_on(async {
+        let bus = "aws.partner/auth0.com/example-635d694a/signups";
+        let parking = world.output("ParkingQueueArn");
+        let parameters = [("EventSourceName", bus), ("ParkingQueueArn", parking)];
+        let template = top().join("infra/senders/partner-bus.yaml");
+        world.aws.deploy_template(&template, "signups-partner-bus", &parameters).await.unwrap();
+        for (name, place) in
+            [("auth0", "/detail/type"), ("auth0-logs", "/detail/data/type"), ("okta", "/detail/eventType")]
+        {
+            let sender = SENDERS.iter().find(|sender| sender.name == name).unwrap();
+            let mut event: Value = serde_json::from_str(&file(&format!("events/{name}.json"))).unwrap();
+            // Nobody but the partner may name it as the source.
+            event["source"] = json!("com.example.partner");
+            let mut other = event.clone();
+            *other.pointer_mut(place).unwrap() = json!("another");
+            world.set(sender.settings).await.unwrap();
+            let before = told(&world);
+            for event in [&other, &event] {
+                world.put_event_on(bus, event).await.unwrap();
+            }
+            let (id, nick) = sender.accounts[0];
+            let nickname = imported(&world, id).await;
+            assert_eq!((nickname.as_deref(), told(&world) - before), (Some(nick), 1), "{name}");
+        }
+        world.set(&[]).await.unwrap();
+    });
+}
+
+#[test]
+fn the_cognito_forwarder_sends_a_signup_and_never_fails_one() {
+    let (runtime, world) = world();
+    let (answers, nickname, before, after, log) = runtime.block_on(async {
+        let parameters =
+            [("UserPoolArn", "arn:aws:cognito-idp:eu-central-1:000000000000:userpool/eu-central-1_EXAMPLE01")];
+        let template = top().join("infra/senders/cognito.yaml");
+        world.aws.deploy_template(&template, "signups-cognito", &parameters).await.unwrap();
+        let sender = SENDERS.iter().find(|sender| sender.name == "cognito").unwrap();
+        world.set(sender.settings).await.unwrap();
+        let event: Value = serde_json::from_str(&file("events/cognito.json")).unwrap();
+        let mut reset = event.clone();
+        reset["triggerSource"] = json!("PostConfirmation_ConfirmForgotPassword");
+        let invoke = async |event: &Value| world.aws.invoke("signups-cognito", event).await.unwrap();
+        let before = told(&world);
+        let mut answers = vec![invoke(&reset).await == reset, invoke(&event).await == event];
+        let nickname = imported(&world, sender.accounts[0].0).await;
+        let after = told(&world);
+
+        let mut settings = world.aws.settings("signups-cognito").await.unwrap();
+        settings.insert("QUEUE_URL".to_owned(), world.output("SignupQueueUrl").replace("signups", "nowhere"));
+        world.aws.set("signups-cognito", &settings).await.unwrap();
+        answers.push(invoke(&event).await == event);
+        answers.push(invoke(&json!({})).await == json!({}));
+        world.set(&[]).await.unwrap();
+        (answers, nickname, before, after, world.aws.log())
+    });
+    let failed: Vec<Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(&line[line.find('{')?..]).ok())
+        .filter(|line| line.get("message") == Some(&json!("sign-up not forwarded")))
+        .map(|line| line.get("sub").cloned().unwrap())
+        .collect();
+    assert_eq!(
+        (answers, nickname.as_deref(), after - before, failed, log.contains("karen@example.com")),
+        (
+            vec![true; 4],
+            Some("Karen Spärck Jones"),
+            1,
+            vec![json!("3b1f0e5e-3f0a-4b52-9d43-1a2b3c4d5e6f"), Value::Null],
+            false
+        )
+    );
+}
+
+/// The stack that is there is updated, and its queue subscribed to the topic.
+#[test]
+fn a_signup_travels_from_a_topic_to_tencent() {
+    let (runtime, mut world) = world();
+    let nickname = runtime.block_on(async {
+        let topic = world.aws.cli(&["sns", "create-topic", "--name", "user-events"]).await.unwrap();
+        let topic = topic.get("TopicArn").and_then(Value::as_str).unwrap().to_owned();
+        let binary = Path::new(env!("CARGO_BIN_EXE_chat-signup-import"));
+        world.deploy(binary, &[("SignupTopicArn", &topic)]).await.unwrap();
+        let message = r#"{"userId":"annie-jump-cannon","nickname":"Annie"}"#;
+        world.aws.cli(&["sns", "publish", "--topic-arn", &topic, "--message", message]).await.unwrap();
+        imported(&world, "annie-jump-cannon").await
+    });
+    assert_eq!(nickname.as_deref(), Some("Annie"));
 }
 
 /// Whoever started it may die in any way: nothing is left of it.

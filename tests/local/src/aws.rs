@@ -188,6 +188,22 @@ impl Aws {
         serde_json::from_value(settings).map_err(io::Error::other)
     }
 
+    /// Invokes a function with `event`; gives its answer.
+    ///
+    /// # Errors
+    /// When it cannot be invoked, or fails.
+    pub async fn invoke(&self, function: &str, event: &Value) -> io::Result<Value> {
+        let (payload, answer) = (event.to_string(), self.home.join("answer.json"));
+        let answer_file = answer.to_string_lossy();
+        let invoke = ["lambda", "invoke", "--function-name", function];
+        let told = self.cli(&[&invoke[..], &["--payload", &payload, &answer_file]].concat()).await?;
+        let text = std::fs::read_to_string(&answer)?;
+        if told.get("FunctionError").is_some() {
+            return Err(io::Error::other(format!("{function} failed: {text}")));
+        }
+        serde_json::from_str(&text).map_err(io::Error::other)
+    }
+
     /// Gives a function these settings, and no others.
     ///
     /// # Errors

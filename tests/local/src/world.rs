@@ -125,16 +125,26 @@ impl World {
         Ok(sent.message_id().unwrap_or_default().to_owned())
     }
 
-    /// Puts an event, given as EventBridge would deliver it, on the bus, as an app does.
+    /// Puts an event, given as EventBridge would deliver it, on the default bus, as an app does.
     ///
     /// # Errors
     /// When EventBridge refuses.
     pub async fn put_event(&self, event: &Value) -> io::Result<()> {
+        self.put_event_on("default", event).await
+    }
+
+    /// Puts an event on the bus of this name, as an app or a partner does.
+    ///
+    /// # Errors
+    /// When EventBridge refuses.
+    pub async fn put_event_on(&self, bus: &str, event: &Value) -> io::Result<()> {
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
         let detail = event.get("detail").map(Value::to_string).unwrap_or_default();
         let (source, detail_type) = (text("source"), text("detail-type"));
-        let entry = serde_json::json!([{"Source": source, "DetailType": detail_type, "Detail": detail}]).to_string();
-        let answer = self.aws.cli(&["events", "put-events", "--entries", &entry]).await?;
+        let entry = serde_json::json!([
+            {"EventBusName": bus, "Source": source, "DetailType": detail_type, "Detail": detail}
+        ]);
+        let answer = self.aws.cli(&["events", "put-events", "--entries", &entry.to_string()]).await?;
         if answer.get("FailedEntryCount").and_then(Value::as_u64) == Some(0) {
             return Ok(());
         }
