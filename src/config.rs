@@ -5,7 +5,7 @@ use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 use reqwest::Url;
 
 use crate::{
-    format::{Condition, Format},
+    format::{self, Condition, Format},
     signup::{ProfileRule, Rules, UserIdRule},
 };
 
@@ -133,7 +133,12 @@ fn format(name: &str, custom: Option<String>) -> Result<Format, String> {
             Format::parse(&text).map_err(|error| format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be a format: {error}"))
         }
         ("custom", None) => Err("SIGNUP_CUSTOM_FORMAT is not set: must be, with SIGNUP_FORMAT custom".to_owned()),
-        (name, None) => Format::preset(name).map_err(|error| format!("SIGNUP_FORMAT is {name:?}: {error}")),
+        (name, None) => {
+            let mut formats = format::presets()?;
+            let names = || formats.keys().cloned().collect::<Vec<_>>().join(", ");
+            let unknown = format!("SIGNUP_FORMAT is {name:?}: must be one of {}, custom", names());
+            formats.remove(name).ok_or(unknown)
+        }
         (_, Some(text)) => Err(format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be set with SIGNUP_FORMAT custom only")),
     }
 }

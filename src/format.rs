@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, slice};
 
 use serde::{Deserialize, Deserializer, de::Error};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::event::{Malformed, kind};
 
@@ -64,6 +64,13 @@ pub struct Condition {
     pub is: Vec<Value>,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<String> = self.is.iter().map(ToString::to_string).collect();
+        write!(f, "{} is {}", any(&self.at), values.join(" or "))
+    }
+}
+
 impl Condition {
     /// Asks for this text at this pointer.
     pub fn new(pointer: &str, text: String) -> Self {
@@ -122,17 +129,9 @@ impl Format {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// Gives the format of this name.
-    ///
-    /// # Errors
-    /// Lists the names there are, if it is none of them.
-    pub fn preset(name: &str) -> Result<Self, String> {
-        let presets = presets()?;
-        let text = presets.get(name).ok_or_else(|| {
-            let names: Vec<&str> = presets.keys().copied().collect();
-            format!("must be one of {}, custom", names.join(", "))
-        })?;
-        Self::parse(text.get())
+    /// Gives all conditions of a sign-up, those on the way to its users included.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.when.iter().chain(self.users.iter().flat_map(|step| &step.when))
     }
 
     /// Gives the parts of a document that are about one user each; none if it does not tell of a sign-up.
@@ -193,7 +192,11 @@ pub fn any(places: &[Place]) -> String {
     places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-fn presets() -> Result<BTreeMap<&'static str, &'static RawValue>, String> {
+/// Gives the formats that have a name.
+///
+/// # Errors
+/// None, as long as the tests of this crate pass.
+pub fn presets() -> Result<BTreeMap<String, Format>, String> {
     serde_json::from_str(PRESETS).map_err(|error| error.to_string())
 }
 

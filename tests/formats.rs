@@ -1,6 +1,11 @@
 //! Sign-ups as they really come: every sender's document, user IDs that do not fit, names that are too long.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
 use chat_signup_import::{
     config,
     format::Format,
@@ -8,7 +13,9 @@ use chat_signup_import::{
 };
 use local::{
     file,
+    languages::Languages,
     samples::{SENDERS, Sample},
+    top,
 };
 use serde_json::{Value, json};
 
@@ -98,7 +105,7 @@ fn rejects_a_document_that_does_not_say_what_it_is() {
         "/event is missing: must tell whether it is a sign-up",
         "/type is missing: must tell whether it is a sign-up",
         "/triggerSource is missing: must tell whether it is a sign-up",
-        "/type or /eventType is missing: must tell whether it is a sign-up",
+        "/type or /eventType or /context/eventType is missing: must tell whether it is a sign-up",
         "/type is missing: must tell whether it is a sign-up",
         "/event is missing: must tell whether it is a sign-up",
     ];
@@ -327,4 +334,92 @@ fn says_what_is_wrong_with_a_format_of_ones_own() {
             "invalid type: map, expected a sequence",
         ]
     );
+}
+
+/// The blocks of this language in the senders' page.
+fn blocks(language: &str) -> Vec<String> {
+    let page = file("infra/senders/README.md");
+    let open = format!("```{language}\n");
+    page.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn derives_the_same_user_ids_in_five_languages() {
+    let ids = ["7C1F0E5E-3f0a-4b52-9d43-1a2b3c4d5e6f", "f81d4fae7dec11d0a76500a0c91e6bf6"];
+    let others = ["ada", "google-oauth2|108347591997142817347", "用户 ✨", "é", "\u{7f}\t'\"$`"];
+    let expected: Vec<String> =
+        ids.iter().flat_map(|of| [id("uuid", of).unwrap(), id("sha256", of).unwrap()]).collect();
+    let hashes = others.map(|of| id("sha256", of).unwrap());
+    let languages = Languages::set_up().await.unwrap_or_else(|error| panic!("this test cannot run: {error}"));
+    for name in ["js", "python", "go", "kotlin", "sql"] {
+        let [example] = blocks(name).try_into().unwrap();
+        let lines = languages.run(name, &example, &[&ids[..], &others].concat()).await.unwrap();
+        let (both, only) = lines.split_at(expected.len());
+        let only: Vec<&String> = only.iter().skip(1).step_by(2).collect();
+        assert_eq!((both, only), (&expected[..], hashes.iter().collect()), "{name}");
+    }
+}
+
+/// What `cargo explain` prints of an event, and how it exits.
+fn explain(settings: &[(&str, &str)], arguments: &[&str], input: &str) -> (String, Option<i32>) {
+    let mut explain = Command::new(env!("CARGO"));
+    explain.args(["explain"]).args(arguments).envs(settings.iter().copied()).current_dir(top());
+    let mut explain = explain.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    explain.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = explain.wait_with_output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+#[test]
+fn explains_what_would_come_of_an_event() {
+    let okta = explain(&[("SIGNUP_FORMAT", "okta")], &[], &file("events/okta-hook.json"));
+    let wrong = explain(&[("SIGNUP_DETAIL_TYPE", "X")], &["events/supabase.json"], "");
+    let ignored = explain(&[("SIGNUP_FORMAT", "clerk")], &[], r#"{"type":"user.updated"}"#);
+    assert_eq!(
+        [okta, wrong, ignored],
+        [
+            (
+                "one event, read with SIGNUP_FORMAT=okta USER_ID_RULE=as-is PROFILE_RULE=fit\n  \
+                 sign-up    /eventType is \"user.lifecycle.create\", /outcome/result is \"SUCCESS\", /type is \"User\"\n  \
+                 fields     UserID from /id; Nick from /displayName; FaceUrl from nowhere\n\n\
+                 message -\n  \
+                 imported   UserID   00uz9fj5aT69fHVro1d7 (in the log: 906082d3cd2d)\n             \
+                 Nick     Dorothy Vaughan\n             \
+                 FaceUrl  none\n  \
+                 imported   UserID   00uz9fj5aT69fHVro1d9 (in the log: beb98fe2cd7e)\n             \
+                 Nick     Christine Darden\n             \
+                 FaceUrl  none\n"
+                    .to_owned(),
+                Some(0)
+            ),
+            (
+                "one event, read with SIGNUP_FORMAT=default USER_ID_RULE=as-is PROFILE_RULE=fit\n  \
+                 sign-up    detail-type is \"X\", on a bus\n  \
+                 fields     UserID from /userId; Nick from /nickname; FaceUrl from /avatarUrl\n\n\
+                 message -\n  \
+                 rejected   /userId is missing: must be a string of 1 to 32 bytes\n             \
+                 it would be imported with SIGNUP_FORMAT=supabase USER_ID_RULE=uuid\n"
+                    .to_owned(),
+                Some(1)
+            ),
+            (
+                "one event, read with SIGNUP_FORMAT=clerk USER_ID_RULE=as-is PROFILE_RULE=fit\n  \
+                 sign-up    /type is \"user.created\"\n  \
+                 fields     UserID from /data/id; Nick from /data/username or /data/first_name /data/last_name; \
+                 FaceUrl from /data/image_url\n\n\
+                 message -\n  \
+                 ignored    it is about something else than a sign-up\n"
+                    .to_owned(),
+                Some(0)
+            ),
+        ]
+    );
+}
+
+#[test]
+fn gives_the_format_of_the_sample_in_the_senders_page() {
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let custom = SENDERS.iter().find(|sender| sender.name == "custom").unwrap();
+    let (_, format) = custom.settings.iter().find(|(name, _)| *name == "SIGNUP_CUSTOM_FORMAT").unwrap();
+    assert!(blocks("json").iter().any(|block| json(block) == json(format)));
 }

