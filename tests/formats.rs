@@ -423,3 +423,19 @@ fn gives_the_format_of_the_sample_in_the_senders_page() {
     let (_, format) = custom.settings.iter().find(|(name, _)| *name == "SIGNUP_CUSTOM_FORMAT").unwrap();
     assert!(blocks("json").iter().any(|block| json(block) == json(format)));
 }
+
+#[test]
+fn names_every_sample_with_its_settings_in_the_readme() {
+    let readme = file("README.md");
+    let untold: Vec<&str> = SENDERS
+        .iter()
+        .filter(|sample| {
+            let short = sample.settings.iter().filter(|(name, _)| *name != "SIGNUP_CUSTOM_FORMAT");
+            let settings: Vec<String> = short.map(|(name, value)| format!("{name}={value}")).collect();
+            let (file, settings) = (format!("`{}.json`", sample.name), format!("`{}`", settings.join(" ")));
+            !readme.lines().any(|line| line.contains(&file) && line.contains(&settings))
+        })
+        .map(|sample| sample.name)
+        .collect();
+    assert_eq!(untold, [""; 0]);
+}

@@ -124,6 +124,9 @@ async fn senders(world: &World) -> io::Result<usize> {
             );
         }
     }
+    if wrong == 0 {
+        println!("\nEvery sender's users are imported, under the UserID that their app derives too.");
+    }
     Ok(wrong)
 }
 
@@ -249,7 +252,7 @@ async fn show(world: &World, sent: &[Sent], ended: &[Option<Ended>]) -> io::Resu
             && is_there == (sent.expected == "imported")
             && is_parked == (sent.expected == "rejected");
         wrong += usize::from(!holds);
-        println!(
+        let row = format!(
             "{:<18} {:<34} {:<6} {:<9} {:>8} {:>5.1} s  {}{}",
             sent.file,
             sent.user.as_deref().unwrap_or("-"),
@@ -260,6 +263,7 @@ async fn show(world: &World, sent: &[Sent], ended: &[Option<Ended>]) -> io::Resu
             ended.why,
             if holds { "" } else { "  <- NOT AS IT MUST" },
         );
+        println!("{}", row.trim_end());
     }
     if wrong > 0 {
         let log = target().join("demo.log");
