@@ -6,7 +6,8 @@ use reqwest::Url;
 
 use crate::{
     format::{self, Condition, Format},
-    signup::{ProfileRule, Rules, UserIdRule},
+    signup::{ProfileRule, Rules},
+    user_id::UserIdRule,
 };
 
 /// Tencent's hosts by region, from its list of server API domains; the list moves, so `CHAT_ENDPOINT` admits any other.
@@ -104,50 +105,54 @@ pub fn rules(lookup: impl Fn(&str) -> Option<String>) -> Result<Rules, ConfigErr
     let get = |name: &str| get(&lookup, name);
     let mut wrong = Vec::new();
     let name = get("SIGNUP_FORMAT").unwrap_or_else(|| "default".to_owned());
-    let format = keep(&mut wrong, format(&name, get("SIGNUP_CUSTOM_FORMAT")));
-    let user_id = [("as-is", UserIdRule::AsIs), ("uuid", UserIdRule::Uuid), ("sha256", UserIdRule::Sha256)];
-    let user_id = keep(&mut wrong, choice("USER_ID_RULE", get("USER_ID_RULE"), user_id));
+    let format = keep(&mut wrong, format(&name, get("SIGNUP_CUSTOM_FORMAT"), get("SIGNUP_CLOUDEVENT_TYPE")));
+    let user_id = choice("USER_ID_RULE", get("USER_ID_RULE"), UserIdRule::AsIs, &UserIdRule::ALL);
+    let user_id = keep(&mut wrong, user_id);
     let profile = [("fit", ProfileRule::Fit), ("reject", ProfileRule::Reject)];
-    let profile = keep(&mut wrong, choice("PROFILE_RULE", get("PROFILE_RULE"), profile));
-    // A format that knows its sender's sign-ups must not be told of another mark: it would ignore them all.
-    let mut mark = |setting, formats: &[&str]| {
-        let error =
-            |value| format!("{setting} is {value:?}: must be set with SIGNUP_FORMAT {} only", formats.join(", "));
-        let fits = formats.contains(&name.as_str());
-        let value = get(setting).map(|value| if fits { Ok(value) } else { Err(error(value)) });
-        keep(&mut wrong, value.transpose()).flatten()
+    let profile = keep(&mut wrong, choice("PROFILE_RULE", get("PROFILE_RULE"), ProfileRule::Fit, &profile));
+    // A provider's format tells a sign-up by itself; another mark could only make it ignore them all.
+    let detail_type = match get("SIGNUP_DETAIL_TYPE") {
+        Some(value) if !matches!(name.as_str(), "default" | "cloudevents" | "custom") => {
+            Err(format!("SIGNUP_DETAIL_TYPE is {value:?}: must not be set with SIGNUP_FORMAT {name}"))
+        }
+        value => Ok(value),
     };
-    let detail_type = mark("SIGNUP_DETAIL_TYPE", &["default", "cloudevents", "custom"]);
-    let event_type = mark("SIGNUP_CLOUDEVENT_TYPE", &["cloudevents"]);
-    let rules = || {
-        let mut format = format?;
-        format.when.extend(event_type.map(|name| Condition::new("/type", name)));
-        Some(Rules { format, detail_type, user_id: user_id?, profile: profile? })
-    };
+    let detail_type = keep(&mut wrong, detail_type);
+    let rules = || Some(Rules { format: format?, detail_type: detail_type?, user_id: user_id?, profile: profile? });
     rules().filter(|_| wrong.is_empty()).ok_or(ConfigError(wrong))
 }
 
-fn format(name: &str, custom: Option<String>) -> Result<Format, String> {
-    match (name, custom) {
-        ("custom", Some(text)) => {
+fn format(name: &str, custom: Option<String>, event_type: Option<String>) -> Result<Format, String> {
+    let only = |setting: &str, value: String, with: &str| {
+        Err(format!("{setting} is {value:?}: must not be set unless SIGNUP_FORMAT is {with}"))
+    };
+    let missing =
+        |setting: &str, what: &str| Err(format!("{setting} is not set: must be {what}, with SIGNUP_FORMAT {name}"));
+    match (name, custom, event_type) {
+        ("custom", Some(text), None) => {
             Format::parse(&text).map_err(|error| format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be a format: {error}"))
         }
-        ("custom", None) => Err("SIGNUP_CUSTOM_FORMAT is not set: must be, with SIGNUP_FORMAT custom".to_owned()),
-        (name, None) => {
-            let mut formats = format::presets()?;
-            let names = || formats.keys().cloned().collect::<Vec<_>>().join(", ");
-            let unknown = format!("SIGNUP_FORMAT is {name:?}: must be one of {}, custom", names());
-            formats.remove(name).ok_or(unknown)
+        ("custom", None, _) => missing("SIGNUP_CUSTOM_FORMAT", "a format, as JSON"),
+        ("cloudevents", _, None) => missing("SIGNUP_CLOUDEVENT_TYPE", "the type of a sign-up"),
+        (_, Some(text), _) => only("SIGNUP_CUSTOM_FORMAT", text, "custom"),
+        (_, None, Some(value)) if name != "cloudevents" => only("SIGNUP_CLOUDEVENT_TYPE", value, "cloudevents"),
+        (name, None, event_type) => {
+            let mut presets = format::presets().map_err(|error| error.to_string())?;
+            let names = presets.keys().cloned().collect::<Vec<_>>().join(", ");
+            let unknown = || format!("SIGNUP_FORMAT is {name:?}: must be one of {names}, custom");
+            let mut format = presets.remove(name).ok_or_else(unknown)?;
+            format.when.extend(event_type.map(|text| Condition::new("/type", text)));
+            Ok(format)
         }
-        (_, Some(text)) => Err(format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be set with SIGNUP_FORMAT custom only")),
     }
 }
 
-/// Reads a setting that is one of a few words, the first of them by default.
-fn choice<T: Copy, const N: usize>(name: &str, value: Option<String>, words: [(&str, T); N]) -> Result<T, String> {
-    let value = value.unwrap_or_else(|| words[0].0.to_owned());
+/// Reads a setting that is one of a few words.
+fn choice<T: Copy>(name: &str, value: Option<String>, default: T, words: &[(&str, T)]) -> Result<T, String> {
+    let Some(value) = value else { return Ok(default) };
     let chosen = words.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
-    chosen.ok_or_else(|| format!("{name} is {value:?}: must be one of {}", words.map(|(word, _)| word).join(", ")))
+    let names = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    chosen.ok_or_else(|| format!("{name} is {value:?}: must be one of {}", names()))
 }
 
 /// Looks a setting up, trimmed; an empty one counts as absent.
@@ -202,7 +207,7 @@ fn queue(name: &str, value: String) -> Result<String, String> {
 
 fn number(name: &str, value: Option<String>, default: u16, allowed: RangeInclusive<u16>) -> Result<u16, String> {
     let Some(value) = value else { return Ok(default) };
-    value.trim().parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
+    value.parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
         format!("{name} is {value:?}: must be a whole number from {} to {}", allowed.start(), allowed.end())
     })
 }

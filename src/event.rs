@@ -130,7 +130,7 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
 
 /// The innermost document of a message.
 pub struct Document {
-    /// It, a JSON object.
+    /// A JSON object.
     pub value: Value,
     /// The `detail-type` of the EventBridge envelope around it, if there was one.
     pub detail_type: Option<String>,

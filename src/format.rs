@@ -1,21 +1,20 @@
 //! Where the fields of a sign-up are in a sender's document, and what tells that it is one.
 
-use std::{collections::BTreeMap, fmt, slice};
+use std::{borrow::Cow, collections::BTreeMap, fmt, slice};
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
 use crate::event::{Malformed, kind};
 
-/// The formats that have a name: data, each with the page of the sender that it follows.
+/// The formats that have a name: data, each with the pages of the sender that it follows.
 const PRESETS: &str = include_str!("formats.json");
-/// Most users in one message: as many calls, one after the other, fit into an invocation.
+/// Most users in one message: it is done only when all of them are, within one invocation.
 const MAX_USERS: usize = 100;
 
 /// How a sender tells of a sign-up.
 ///
-/// A place is a JSON pointer (RFC 6901). Where a list of places stands, the first counts at which there is
-/// something other than null or an empty string.
+/// Of a list of places, the first counts at which there is something other than null or an empty string.
 ///
 /// ```
 /// use chat_signup_import::format::Format;
@@ -23,29 +22,34 @@ const MAX_USERS: usize = 100;
 /// let text = r#"{"when": [{"at": ["/event"], "is": ["registered"]}], "userId": ["/user/id"]}"#;
 /// assert!(Format::parse(text).is_ok());
 /// assert_eq!(
-///     Format::parse(r#"{"userId": ["user/id"]}"#).unwrap_err(),
-///     "place \"user/id\" must be empty or begin with / at line 1 column 22"
+///     Format::parse(r#"{"userId": ["user/id"]}"#).unwrap_err().to_string(),
+///     "place is \"user/id\": must be empty or begin with / at line 1 column 22"
 /// );
 /// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with userId", rename_all = "camelCase")]
 pub struct Format {
-    /// The sender's page about the document.
-    pub docs: Option<String>,
-    /// What a document of a sign-up has; any document is one if this is empty.
+    /// The sender's pages about its documents.
+    #[serde(default)]
+    pub docs: Vec<String>,
+    /// What every document of the sender has, whatever it tells of. One without it is rejected.
+    #[serde(default)]
+    pub from: Vec<Condition>,
+    /// What a document of a sign-up has. One in which something else stands is ignored, one in which nothing stands
+    /// is rejected.
     #[serde(default)]
     pub when: Vec<Condition>,
     /// The way to the users in a document that may hold several; empty if the document is about one.
     #[serde(default)]
-    users: Vec<Step>,
+    pub users: Vec<Step>,
     /// Where the user ID is.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "single_places")]
     pub user_id: Vec<Place>,
     /// Where the name is that others see.
     #[serde(default)]
     pub nickname: Vec<Place>,
     /// Where the address of a picture is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "single_places")]
     pub avatar_url: Vec<Place>,
     /// Whether a whole number is a user ID too, by its digits.
     #[serde(default)]
@@ -57,38 +61,27 @@ pub struct Format {
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Where to look.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "single_places")]
     pub at: Vec<Place>,
-    /// Any one of these.
-    #[serde(deserialize_with = "some")]
-    pub is: Vec<Value>,
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: Vec<String> = self.is.iter().map(ToString::to_string).collect();
-        write!(f, "{} is {}", any(&self.at), values.join(" or "))
-    }
-}
-
-impl Condition {
-    /// Asks for this text at this pointer.
-    pub fn new(pointer: &str, text: String) -> Self {
-        Self { at: vec![Place(vec![pointer.to_owned()])], is: vec![Value::String(text)] }
-    }
+    /// Any one of these texts, of which a `*` at the end stands for any ending; whatever there is, if absent. A number
+    /// or a boolean counts by its JSON text.
+    #[serde(default, deserialize_with = "not_empty")]
+    pub is: Vec<String>,
 }
 
 /// One step on the way to the users: into the elements of a list, or into the one thing that stands there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
-    #[serde(rename = "in", deserialize_with = "some")]
-    list: Vec<Place>,
+pub struct Step {
+    /// Where the list is.
+    #[serde(rename = "in", deserialize_with = "single_places")]
+    pub list: Vec<Place>,
+    /// What the elements have that lead to a user; others are passed over.
     #[serde(default)]
-    when: Vec<Condition>,
+    pub when: Vec<Condition>,
 }
 
-/// A JSON pointer, or several with a space between them, whose texts are joined by a space.
+/// A JSON pointer (RFC 6901), or several with a space between them, whose texts are joined by a space.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Place(Vec<String>);
@@ -98,11 +91,12 @@ impl TryFrom<String> for Place {
 
     fn try_from(text: String) -> Result<Self, String> {
         if !text.is_empty() && !text.starts_with('/') {
-            return Err(format!("place {text:?} must be empty or begin with /"));
+            return Err(format!("place is {text:?}: must be empty or begin with /"));
         }
-        // Only a space before a slash parts two pointers: a name may have a space in it.
-        let marked = text.replace(" /", "\0/");
-        Ok(Self(marked.split('\0').map(str::to_owned).collect()))
+        // A name in a pointer may have a space in it, but not one before a slash.
+        let mut pointers = text.split(" /");
+        let first = pointers.next().unwrap_or_default().to_owned();
+        Ok(Self(std::iter::once(first).chain(pointers.map(|rest| format!("/{rest}"))).collect()))
     }
 }
 
@@ -120,38 +114,61 @@ impl Place {
     }
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.is.iter().map(|text| format!("{text:?}")).collect();
+        let texts = if texts.is_empty() { "there".to_owned() } else { texts.join(" or ") };
+        write!(f, "{} is {texts}", alternatives(&self.at))
+    }
+}
+
+impl Condition {
+    /// Asks for this text at this pointer.
+    pub fn new(pointer: &str, text: String) -> Self {
+        Self { at: vec![Place(vec![pointer.to_owned()])], is: vec![text] }
+    }
+
+    /// Tells whether it holds.
+    ///
+    /// # Errors
+    /// When it cannot be told, since nothing stands there or no text.
+    pub fn holds(&self, document: &Value) -> Result<bool, Malformed> {
+        let at = || alternatives(&self.at);
+        let text = match first(&self.at, document) {
+            None => return Err(Malformed(format!("{} is missing: must tell whether it is a sign-up", at()))),
+            Some(_) if self.is.is_empty() => return Ok(true),
+            Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => Cow::Owned(value.to_string()),
+            Some(other) => return Err(Malformed(format!("{} is {}: must be a string", at(), kind(other)))),
+        };
+        Ok(self.is.iter().any(|is| is.strip_suffix('*').map_or(text == *is, |beginning| text.starts_with(beginning))))
+    }
+}
+
 impl Format {
     /// Reads a format as a person has written it.
     ///
     /// # Errors
     /// Says what is wrong with it, and where.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    }
-
-    /// Gives all conditions of a sign-up, those on the way to its users included.
-    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        self.when.iter().chain(self.users.iter().flat_map(|step| &step.when))
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
     }
 
     /// Gives the parts of a document that are about one user each; none if it does not tell of a sign-up.
     ///
-    /// What a condition looks at has to be there: a document without it is of another format, and its sender
-    /// would lose a sign-up if it were taken for an event of another type.
+    /// An error stands for a part, or the whole, of which it cannot be told: a sign-up must not be lost because the
+    /// wrong sender is named, or a document is not as it was expected.
     pub fn users<'a>(&self, document: &'a Value) -> Vec<Result<&'a Value, Malformed>> {
-        let mut users = matching(slice::from_ref(document), &self.when);
-        let mut is_signup = !self.when.is_empty();
-        for step in &self.users {
-            let inner = |user: Result<&'a Value, Malformed>| match user.and_then(|user| step.elements(user)) {
-                Ok(none) if none.is_empty() && is_signup => {
-                    vec![Err(Malformed(format!("{} has no user in it: must have one", any(&step.list))))]
-                }
-                Ok(elements) => elements,
-                Err(error) => vec![Err(error)],
-            };
-            users = users.into_iter().flat_map(inner).collect();
-            is_signup |= !step.when.is_empty();
+        if let Some(condition) = self.from.iter().find(|condition| !condition.holds(document).unwrap_or(false)) {
+            return vec![Err(Malformed(format!(
+                "the document is of another sender: must be one in which {condition}"
+            )))];
         }
+        let users = match all_hold(&self.when, document) {
+            Ok(true) => users_in(document, &self.users, false),
+            Ok(false) => Vec::new(),
+            Err(error) => vec![Err(error)],
+        };
         if users.len() > MAX_USERS {
             return vec![Err(Malformed(format!("there are {} users in it: must be at most {MAX_USERS}", users.len())))];
         }
@@ -159,22 +176,42 @@ impl Format {
     }
 }
 
-impl Step {
-    fn elements<'a>(&self, value: &'a Value) -> Result<Vec<Result<&'a Value, Malformed>>, Malformed> {
-        let missing = || Malformed(format!("{} is missing: must hold what the sign-up is about", any(&self.list)));
-        match first(&self.list, value).ok_or_else(missing)? {
-            Value::Array(elements) => Ok(matching(elements, &self.when)),
-            element => Ok(matching(slice::from_ref(element), &self.when)),
+/// Goes the rest of the way to the users; once a condition has found a sign-up, there must be one.
+fn users_in<'a>(value: &'a Value, steps: &[Step], is_signup: bool) -> Vec<Result<&'a Value, Malformed>> {
+    let Some((Step { list, when }, rest)) = steps.split_first() else { return vec![Ok(value)] };
+    let wrong = |what: &str| vec![Err(Malformed(format!("{} {what}: must hold users", alternatives(list))))];
+    let elements = match first(list, value) {
+        None => return wrong("is missing"),
+        Some(Value::Array(elements)) => elements.as_slice(),
+        Some(element) => slice::from_ref(element),
+    };
+    let mut users = Vec::new();
+    for element in elements {
+        match all_hold(when, element) {
+            Ok(true) => users.extend(users_in(element, rest, is_signup || !when.is_empty())),
+            Ok(false) => {}
+            Err(error) => users.push(Err(error)),
         }
     }
+    if users.is_empty() && is_signup { wrong("has no user in it") } else { users }
 }
 
-/// Gives the text at the first of `places` where there is one; its place, and the kind of what is there instead.
-pub fn text<'a>(
-    places: &'a [Place],
-    document: &Value,
-    integers: bool,
-) -> Option<(&'a Place, Result<String, &'static str>)> {
+/// Tells whether all conditions hold. After one that does not, the others no longer matter.
+fn all_hold(conditions: &[Condition], value: &Value) -> Result<bool, Malformed> {
+    for condition in conditions {
+        if !condition.holds(value)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Text that was found, or the kind of what is there instead.
+pub type Found = Result<String, &'static str>;
+
+/// Gives the text at the first of `places` where there is something, and that place; with `integers`, a whole number
+/// counts as its digits.
+pub fn text<'a>(places: &'a [Place], document: &Value, integers: bool) -> Option<(&'a Place, Found)> {
     let text = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) if integers && !number.is_f64() => Ok(number.to_string()),
@@ -188,38 +225,33 @@ pub fn text<'a>(
 }
 
 /// Names places in an error text.
-pub fn any(places: &[Place]) -> String {
+pub fn alternatives(places: &[Place]) -> String {
     places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 /// Gives the formats that have a name.
 ///
 /// # Errors
-/// None, as long as the tests of this crate pass.
-pub fn presets() -> Result<BTreeMap<String, Format>, String> {
-    serde_json::from_str(PRESETS).map_err(|error| error.to_string())
+/// When `formats.json`, which is compiled in, is not well formed.
+pub fn presets() -> serde_json::Result<BTreeMap<String, Format>> {
+    serde_json::from_str(PRESETS)
 }
 
 fn first<'a>(places: &[Place], document: &'a Value) -> Option<&'a Value> {
     places.iter().find_map(|place| place.values(document).first().copied())
 }
 
-/// Gives the values for which all conditions hold, and an error for each of which it cannot be said.
-fn matching<'a>(values: &'a [Value], conditions: &[Condition]) -> Vec<Result<&'a Value, Malformed>> {
-    let hold = |value: &Value| {
-        for Condition { at, is } in conditions {
-            let missing = || Malformed(format!("{} is missing: must tell whether it is a sign-up", any(at)));
-            if !is.contains(first(at, value).ok_or_else(missing)?) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
-    values.iter().filter_map(|value| hold(value).map(|holds| holds.then_some(value)).transpose()).collect()
+/// Reads a list that must not be empty if it is there: nothing could ever be in it.
+fn not_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() { Err(D::Error::custom("a list is empty: must have an entry")) } else { Ok(list) }
 }
 
-/// Reads a list that must not be empty: an empty one could never be met, and no sign-up would be imported.
-fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let list = Vec::deserialize(deserializer)?;
-    if list.is_empty() { Err(D::Error::custom("a list must not be empty")) } else { Ok(list) }
+/// Reads places of which each is one pointer: joined by a space, parts of an ID could make another user's.
+fn single_places<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Place>, D::Error> {
+    let places: Vec<Place> = not_empty(deserializer)?;
+    match places.iter().find(|place| place.0.len() > 1) {
+        Some(place) => Err(D::Error::custom(format!("place is \"{place}\": must be a single pointer here"))),
+        None => Ok(places),
+    }
 }

@@ -106,8 +106,8 @@ impl Handler {
     async fn event(&self, message: &Message, end: Instant, tally: &mut Tally) -> Result<Answer, InvocationError> {
         let report = self.work(std::slice::from_ref(message), end, tally).await.pop();
         let report = report.unwrap_or_else(|| Report::new(message, not_tried(Outcome::out_of_time()), 0));
-        let outcome = report.outcome();
-        let (outcome, cause) = (outcome.map_or("ignored", Outcome::label), outcome.and_then(Outcome::cause).cloned());
+        let outcome = Outcome::of_all(report.attempts.iter().map(|attempt| &attempt.outcome));
+        let (outcome, cause) = (outcome.label(), outcome.cause().cloned());
         if let Some(delay) = report.delay {
             let put_back = timeout_at(before(end, ANSWER_TIME), self.queue.put_back(message, delay)).await;
             put_back.unwrap_or_else(|_| Err(QueueError::Failed("timeout".to_owned()))).map_err(|error| {
@@ -163,17 +163,19 @@ impl Handler {
     async fn one(&self, message: &Message, deadline: Instant) -> Vec<Attempt> {
         let work = async {
             let mut attempts = self.importer.import(&message.body, deadline).await;
-            let comes_back = attempts.iter().any(|attempt| attempt.outcome.comes_back());
+            let mut outcomes = attempts.iter().map(|attempt| &attempt.outcome);
+            let comes_back = outcomes.clone().any(Outcome::comes_back);
+            // A message is parked once, with its first reason, when nothing of it has to come back.
+            let not_parked = match outcomes.find_map(Outcome::rejection) {
+                Some(cause) if !comes_back => self.queue.park(message, cause).await.err(),
+                _ => None,
+            };
             for attempt in &mut attempts {
-                let Outcome::Rejected(cause) = &attempt.outcome else { continue };
-                if comes_back {
+                let Some(cause) = attempt.outcome.rejection() else { continue };
+                if let Some(error) = &not_parked {
+                    attempt.outcome = Outcome::not_parked(cause, &error.to_string());
+                } else if comes_back {
                     attempt.outcome = Outcome::held(cause);
-                } else {
-                    if let Err(error) = self.queue.park(message, cause).await {
-                        attempt.outcome = Outcome::not_parked(cause, &error.to_string());
-                    }
-                    // The message is parked once, with the first reason.
-                    break;
                 }
             }
             attempts
@@ -202,12 +204,6 @@ impl<'a> Report<'a> {
     fn new(message: &'a Message, attempts: Vec<Attempt>, random: u32) -> Self {
         let delay = attempts.iter().filter_map(|attempt| attempt.outcome.delay(message.receives, random)).max();
         Self { message, attempts, delay }
-    }
-
-    /// What the message as a whole has come to: one that comes back goes before one that failed for good.
-    fn outcome(&self) -> Option<&Outcome> {
-        let outcomes = self.attempts.iter().map(|attempt| &attempt.outcome);
-        outcomes.max_by_key(|outcome| (outcome.comes_back(), outcome.cause().is_some()))
     }
 
     /// Writes the one line there is about a sign-up; `blocked` has the causes that were told as errors already.

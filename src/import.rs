@@ -13,7 +13,8 @@ use crate::{
         Outcome,
         codes::{self, Retry},
     },
-    signup::{Rules, Signup, UserId},
+    signup::{Rules, Signup},
+    user_id::UserId,
 };
 
 /// Least time in which a call is started: one that could not end is not worth its place in the rate.

@@ -6,7 +6,8 @@
 //! |---|---|
 //! | [`event`] | what invoked us, and what document a message holds |
 //! | [`format`] | where the fields of a sign-up are in a sender's document |
-//! | [`signup`] | what a valid sign-up is |
+//! | [`user_id`] | how a sender's user ID becomes Tencent's |
+//! | [`signup`] | what a valid sign-up is, and how one is read |
 //! | [`config`] | which settings there are |
 //! | [`usersig`] | how a request is signed |
 //! | [`admin`] | where the key comes from and how long it is kept |
@@ -38,4 +39,5 @@ pub mod metrics;
 pub mod outcome;
 pub mod queue;
 pub mod signup;
+pub mod user_id;
 pub mod usersig;

@@ -8,7 +8,7 @@ use std::{
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Map, Value, json};
 
-use crate::import::Attempt;
+use crate::{import::Attempt, user_id::UserId};
 
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "ChatSignupImport";
@@ -34,7 +34,7 @@ impl Tally {
         }
         self.latencies.extend(latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)));
         self.fitted += u64::from(!fitted.is_empty());
-        self.odd_user_ids += u64::from(user.as_ref().is_some_and(|user| !user.is_plain()));
+        self.odd_user_ids += u64::from(user.as_ref().is_some_and(UserId::is_odd));
     }
 
     /// How many sign-ups had the outcome of this label.

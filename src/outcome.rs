@@ -76,6 +76,17 @@ impl Outcome {
         }
     }
 
+    /// Why it will never succeed as it is, if so.
+    pub fn rejection(&self) -> Option<&Cause> {
+        if let Self::Rejected(cause) = self { Some(cause) } else { None }
+    }
+
+    /// What a message has come to by the outcomes of its sign-ups: that of one which comes back, or else of one which
+    /// never will be imported, goes before the others.
+    pub fn of_all<'a>(outcomes: impl Iterator<Item = &'a Self>) -> &'a Self {
+        outcomes.max_by_key(|outcome| (outcome.comes_back(), outcome.cause().is_some())).unwrap_or(&Self::Ignored)
+    }
+
     /// Whether the message has to come back.
     pub fn comes_back(&self) -> bool {
         matches!(self, Self::Deferred(_) | Self::Blocked(_))

@@ -1,60 +1,32 @@
-//! What a valid sign-up is, and what is made of values that do not fit Tencent's limits.
-
-use std::fmt::{self, Write};
+//! What a valid sign-up is, and how one is read.
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     event::{Document, Malformed},
-    format::{self, Format},
+    format::{self, Format, Place},
+    user_id::{MAX_USER_ID_BYTES, UserId, UserIdRule},
 };
 
-/// Longest `UserID`, in bytes (Tencent's `account_import` page).
-pub const MAX_USER_ID_BYTES: usize = 32;
 /// Longest `Nick` or `FaceUrl`, in bytes; Tencent answers 40601 to a longer one.
 pub const MAX_PROFILE_BYTES: usize = 500;
 
-/// The ID of a user in Tencent Chat: 1 to 32 bytes of printable ASCII.
-///
-/// It shows itself as a short hash, so that it cannot get into a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UserId(String);
-
-impl UserId {
-    /// The ID itself, for the request and nothing else.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it has none but letters, digits, `_` and `-`: Tencent's documents disagree on other characters.
-    pub fn is_plain(&self) -> bool {
-        self.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    }
+/// A sign-up that may be imported: all its fields keep Tencent's limits.
+pub struct Signup {
+    /// Who signed up.
+    pub user_id: UserId,
+    /// The name others see, at most 500 bytes.
+    pub nickname: Option<String>,
+    /// Address of a picture, at most 500 bytes.
+    pub avatar_url: Option<String>,
+    /// What was done to make the profile fit, without its values.
+    pub fitted: Vec<String>,
 }
 
-impl fmt::Display for UserId {
-    /// The first 12 hex digits of the ID's SHA-256.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sha256(&self.0, 6))
-    }
-}
-
-/// How a sender's user ID becomes Tencent's. The app's own servers must follow the same rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserIdRule {
-    /// As it is; it must fit.
-    AsIs,
-    /// A UUID as its 32 hex digits, in lower case.
-    Uuid,
-    /// The first 32 hex digits of its SHA-256.
-    Sha256,
-}
-
-/// What becomes of a name or picture that is longer than Tencent takes.
+/// What becomes of a name or picture that Tencent would not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProfileRule {
-    /// The name is cut, the picture left out.
+    /// A name that is too long is cut, anything else left out.
     Fit,
     /// The sign-up is rejected.
     Reject,
@@ -73,18 +45,6 @@ pub struct Rules {
     pub profile: ProfileRule,
 }
 
-/// A sign-up that may be imported: all its fields keep Tencent's limits.
-pub struct Signup {
-    /// Who signed up.
-    pub user_id: UserId,
-    /// The name others see, at most 500 bytes.
-    pub nickname: Option<String>,
-    /// Address of a picture, at most 500 bytes.
-    pub avatar_url: Option<String>,
-    /// What was done to make the profile fit, without its values.
-    pub fitted: Vec<String>,
-}
-
 impl Rules {
     /// Reads the sign-ups in the body of a message, mostly one; none if it tells of something else.
     ///
@@ -97,81 +57,57 @@ impl Rules {
         if self.detail_type.is_some() && detail_type.is_some() && self.detail_type != detail_type {
             return Vec::new();
         }
-        self.format.users(&value).into_iter().map(|user| self.signup(user?).map_err(Malformed)).collect()
+        let users = self.format.users(&value);
+        let count = users.len();
+        let signups = users.into_iter().map(|user| self.signup(user?).map_err(Malformed)).enumerate();
+        let signups = signups.map(|(index, signup)| match signup {
+            Err(Malformed(error)) if count > 1 => Err(Malformed(format!("user {} of {count}: {error}", index + 1))),
+            signup => signup,
+        });
+        signups.collect()
     }
 
     fn signup(&self, user: &Value) -> Result<Signup, String> {
-        let places = &self.format.user_id;
-        let missing =
-            || format!("{} is missing: must be a string of 1 to {MAX_USER_ID_BYTES} bytes", format::any(places));
-        let (place, id) = format::text(places, user, self.format.integer_ids).ok_or_else(missing)?;
-        let id = id.map_err(|kind| format!("{place} is {kind}: must be a string"))?;
-        let user_id = UserId(self.user_id.apply(&id).map_err(|error| format!("{place} {error}"))?);
-
-        let mut fitted = Vec::new();
-        let mut profile = |places, fit: fn(String) -> (Option<String>, String)| -> Result<Option<String>, String> {
-            let (place, problem, (kept, done)) = match format::text(places, user, false) {
-                None => return Ok(None),
-                Some((_, Ok(text))) if text.len() <= MAX_PROFILE_BYTES => return Ok(Some(text)),
-                Some((place, Ok(text))) => (place, format!("has {} bytes", text.len()), fit(text)),
-                Some((place, Err(kind))) => (place, format!("is {kind}"), leave_out(String::new())),
-            };
-            match self.profile {
-                ProfileRule::Fit => fitted.push(format!("{place} {problem}: {done}")),
-                ProfileRule::Reject => {
-                    return Err(format!("{place} {problem}: must be a string of at most {MAX_PROFILE_BYTES} bytes"));
-                }
-            }
-            Ok(kept)
+        let Format { user_id, nickname, avatar_url, integer_ids, .. } = &self.format;
+        let missing = || {
+            let places = format::alternatives(user_id);
+            format!("{places} is missing: must be a string of 1 to {MAX_USER_ID_BYTES} bytes")
         };
-        let nickname = profile(&self.format.nickname, cut)?;
-        let avatar_url = profile(&self.format.avatar_url, leave_out)?;
+        let (place, id) = format::text(user_id, user, *integer_ids).ok_or_else(missing)?;
+        let id = id.map_err(|kind| format!("{place} is {kind}: must be a string"))?;
+        let user_id = self.user_id.apply(&id).map_err(|error| format!("{place} {error}"))?;
+        let mut fitted = Vec::new();
+        let nickname = self.profile(nickname, user, true, &mut fitted)?;
+        let avatar_url = self.profile(avatar_url, user, false, &mut fitted)?;
         Ok(Signup { user_id, nickname, avatar_url, fitted })
     }
-}
 
-/// Cuts a name that is too long, between two characters.
-fn cut(mut text: String) -> (Option<String>, String) {
-    text.truncate(text.floor_char_boundary(MAX_PROFILE_BYTES));
-    let done = format!("cut to {}", text.len());
-    (Some(text), done)
-}
-
-/// Leaves out an address that is too long: half of one leads nowhere.
-fn leave_out(_: String) -> (Option<String>, String) {
-    (None, "left out".to_owned())
-}
-
-impl UserIdRule {
-    /// Makes an ID fit; an error says which rule the ID breaks, and which other rule would admit it.
-    fn apply(self, id: &str) -> Result<String, String> {
-        match self {
-            Self::AsIs if id.len() > MAX_USER_ID_BYTES => {
-                let most = MAX_USER_ID_BYTES;
-                Err(format!("has {} bytes: must have at most {most}, unless USER_ID_RULE is uuid or sha256", id.len()))
+    /// Reads a field of the profile. One that does not fit is cut if `may_be_cut`: half an address leads nowhere.
+    fn profile(
+        &self,
+        places: &[Place],
+        user: &Value,
+        may_be_cut: bool,
+        fitted: &mut Vec<String>,
+    ) -> Result<Option<String>, String> {
+        let Some((place, text)) = format::text(places, user, false) else { return Ok(None) };
+        let (problem, kept) = match text {
+            Ok(text) if text.len() <= MAX_PROFILE_BYTES => return Ok(Some(text)),
+            Ok(mut text) => {
+                let problem = format!("has {} bytes", text.len());
+                text.truncate(text.floor_char_boundary(MAX_PROFILE_BYTES));
+                (problem, Some(text).filter(|_| may_be_cut))
             }
-            Self::AsIs if !id.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => {
-                Err("has a character outside printable ASCII: must have none, unless USER_ID_RULE is sha256".to_owned())
-            }
-            Self::AsIs => Ok(id.to_owned()),
-            Self::Uuid => {
-                let is_sound = id.char_indices().all(|(index, c)| match id.len() {
-                    36 if matches!(index, 8 | 13 | 18 | 23) => c == '-',
-                    _ => c.is_ascii_hexdigit(),
-                });
-                let wrong = "is no UUID: must be 32 hex digits, with hyphens or without, unless USER_ID_RULE is as-is or sha256";
-                let is_long = matches!(id.len(), 32 | 36);
-                if is_sound && is_long { Ok(id.replace('-', "").to_ascii_lowercase()) } else { Err(wrong.to_owned()) }
-            }
-            Self::Sha256 => Ok(sha256(id, MAX_USER_ID_BYTES / 2)),
+            Err(kind) => (format!("is {kind}"), None),
+        };
+        if self.profile == ProfileRule::Reject {
+            let most = MAX_PROFILE_BYTES;
+            return Err(format!(
+                "{place} {problem}: must be a string of at most {most} bytes, unless PROFILE_RULE is fit"
+            ));
         }
+        let done = kept.as_ref().map_or("left out".to_owned(), |text| format!("cut to {}", text.len()));
+        fitted.push(format!("{place} {problem}: {done}"));
+        Ok(kept)
     }
-}
-
-/// The first `bytes` bytes of a text's SHA-256, in hex.
-fn sha256(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

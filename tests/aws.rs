@@ -12,7 +12,7 @@ use local::{
     aws::Aws,
     file, hash,
     python::{Python, run, start, target},
-    samples::SENDERS,
+    samples::{SENDERS, sender},
     serve::{free_port, listens},
     tencent::{App, Reply},
     top,
@@ -127,7 +127,7 @@ fn cargo_lambda_invokes_the_function_with_every_sample_event() {
         let mut answers = watched(&world, &[], &events).await;
         // It was put on the queue; the deployed function has it now.
         imported(&world, "mary-somerville").await;
-        for sender in SENDERS {
+        for sender in &SENDERS {
             answers.extend(watched(&world, sender.settings, &[sender.name.to_owned()]).await);
         }
         answers
@@ -205,8 +205,8 @@ fn the_partner_bus_sends_signups_and_nothing_else() {
         for (name, place) in
             [("auth0", "/detail/type"), ("auth0-logs", "/detail/data/type"), ("okta", "/detail/eventType")]
         {
-            let sender = SENDERS.iter().find(|sender| sender.name == name).unwrap();
-            let mut event: Value = serde_json::from_str(&file(&format!("events/{name}.json"))).unwrap();
+            let sender = sender(name);
+            let mut event: Value = serde_json::from_str(&sender.text()).unwrap();
             // Nobody but the partner may name it as the source.
             event["source"] = json!("com.example.partner");
             let mut other = event.clone();
@@ -232,9 +232,9 @@ fn the_cognito_forwarder_sends_a_signup_and_never_fails_one() {
             [("UserPoolArn", "arn:aws:cognito-idp:eu-central-1:000000000000:userpool/eu-central-1_EXAMPLE01")];
         let template = top().join("infra/senders/cognito.yaml");
         world.aws.deploy_template(&template, "signups-cognito", &parameters).await.unwrap();
-        let sender = SENDERS.iter().find(|sender| sender.name == "cognito").unwrap();
+        let sender = sender("cognito");
         world.set(sender.settings).await.unwrap();
-        let event: Value = serde_json::from_str(&file("events/cognito.json")).unwrap();
+        let event: Value = serde_json::from_str(&sender.text()).unwrap();
         let mut reset = event.clone();
         reset["triggerSource"] = json!("PostConfirmation_ConfirmForgotPassword");
         let invoke = async |event: &Value| world.aws.invoke("signups-cognito", event).await.unwrap();

@@ -341,6 +341,19 @@ fn knows_what_follows_from_every_code() {
 const UNKNOWN: &str = "a code this function does not know";
 
 #[test]
+fn answers_for_the_signup_of_a_message_that_is_furthest_from_done() {
+    let label = |codes: &[i64]| {
+        let failed = codes.iter().map(|code| Outcome::of_call(refused(*code)));
+        let outcomes: Vec<Outcome> = failed.chain([Outcome::Imported]).collect();
+        Outcome::of_all(outcomes.iter()).label()
+    };
+    assert_eq!(
+        [label(&[]), label(&[70398]), label(&[70500, 70398]), label(&[70398, 60020]), label(&[70402, 70398])],
+        ["imported", "rejected", "deferred", "blocked", "rejected"]
+    );
+}
+
+#[test]
 fn tries_a_code_again_that_it_does_not_know() {
     let outcomes = [12345, -1, i64::MAX].map(|code| Outcome::of_call(refused(code)));
     let told = outcomes.each_ref().map(|outcome| (outcome.label(), &*outcome.cause().unwrap().meaning));

@@ -1,13 +1,14 @@
 //! `cargo explain`: what the function would make of an event, and why. Nobody is called.
 #![expect(clippy::print_stdout, reason = "it is what a person came to see")]
 
-use std::{io::Read, process::ExitCode};
+use std::{env, fs, io, process::ExitCode};
 
 use chat_signup_import::{
     config,
-    event::{Invocation, Message},
+    event::{Document, Invocation, Message},
     format::{self, Format, Place},
-    signup::{Rules, Signup, UserIdRule},
+    signup::{Rules, Signup},
+    user_id::UserIdRule,
 };
 use serde_json::value::RawValue;
 
@@ -17,19 +18,13 @@ const USAGE: &str = "usage: cargo explain [FILE]\n\n\
     SIGNUP_CLOUDEVENT_TYPE, USER_ID_RULE and PROFILE_RULE. Exits with 1 if something would be rejected.";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let explained = match arguments.as_slice() {
-        [] => std::io::read_to_string(std::io::stdin()).map_err(|error| format!("standard input: {error}")),
-        [file] if !file.starts_with('-') => {
-            let text = std::fs::File::open(file).and_then(|mut file| {
-                let mut text = String::new();
-                file.read_to_string(&mut text).map(|_| text)
-            });
-            text.map_err(|error| format!("{file}: {error}"))
-        }
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let text = match arguments.as_slice() {
+        [] => io::read_to_string(io::stdin()).map_err(|error| format!("standard input: {error}")),
+        [file] if !file.starts_with('-') => fs::read_to_string(file).map_err(|error| format!("{file}: {error}")),
         _ => Err(USAGE.to_owned()),
     };
-    match explained.and_then(|text| explain(&text)) {
+    match text.and_then(|text| explain(&text)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -41,19 +36,18 @@ fn main() -> ExitCode {
 
 /// Explains an event; gives whether nothing of it would be rejected.
 fn explain(text: &str) -> Result<bool, String> {
-    let rules = config::rules(|name| std::env::var(name).ok()).map_err(|error| error.to_string())?;
+    let rules = config::rules(|name| env::var(name).ok()).map_err(|error| error.to_string())?;
     let event = serde_json::from_str::<Box<RawValue>>(text).map_err(|error| format!("this is not JSON: {error}"))?;
     let (kind, messages) = match Invocation::parse(&event, "-").map_err(|error| error.to_string())? {
         Invocation::Batch(messages) => ("a batch", messages),
         Invocation::Event(message) => ("one event", vec![message]),
     };
     println!("{kind}, read with {}", settings());
-    let detail_type = rules.detail_type.iter().map(|name| format!("detail-type is {name:?}, on a bus"));
-    let conditions: Vec<String> = detail_type.chain(rules.format.conditions().map(ToString::to_string)).collect();
-    let conditions = if conditions.is_empty() { "every document".to_owned() } else { conditions.join(", ") };
-    let of = |places: &[Place]| if places.is_empty() { "nowhere".to_owned() } else { format::any(places) };
-    let Format { user_id, nickname, avatar_url, .. } = &rules.format;
-    println!("  sign-up    {conditions}");
+    let Format { docs, user_id, nickname, avatar_url, .. } = &rules.format;
+    for page in docs {
+        println!("  see        {page}");
+    }
+    let of = |places: &[Place]| if places.is_empty() { "nowhere".to_owned() } else { format::alternatives(places) };
     println!("  fields     UserID from {}; Nick from {}; FaceUrl from {}", of(user_id), of(nickname), of(avatar_url));
     let sound: Vec<bool> = messages.iter().map(|message| explain_message(message, &rules)).collect();
     Ok(!sound.contains(&false))
@@ -63,7 +57,7 @@ fn explain(text: &str) -> Result<bool, String> {
 fn settings() -> String {
     let default = [("SIGNUP_FORMAT", "default"), ("USER_ID_RULE", "as-is"), ("PROFILE_RULE", "fit")];
     let set = default.map(|(name, value)| {
-        let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty()).unwrap_or(value.to_owned());
+        let value = env::var(name).ok().filter(|value| !value.trim().is_empty()).unwrap_or(value.to_owned());
         format!("{name}={value}")
     });
     set.join(" ")
@@ -73,7 +67,7 @@ fn explain_message(message: &Message, rules: &Rules) -> bool {
     println!("\nmessage {}", message.id);
     let signups = rules.read(&message.body);
     if signups.is_empty() {
-        println!("  ignored    it is about something else than a sign-up");
+        println!("  ignored    {}", why_ignored(message, rules));
     }
     let mut sound = true;
     for signup in signups {
@@ -91,6 +85,22 @@ fn explain_message(message: &Message, rules: &Rules) -> bool {
     sound
 }
 
+/// Which condition of a sign-up does not hold.
+fn why_ignored(message: &Message, rules: &Rules) -> String {
+    let Ok(Document { value, detail_type }) = Document::open(&message.body) else { return String::new() };
+    if let (Some(expected), Some(found)) = (&rules.detail_type, &detail_type)
+        && expected != found
+    {
+        return format!("its detail-type is {found:?}: a sign-up's is {expected:?}");
+    }
+    let failed = rules.format.when.iter().find(|condition| !condition.holds(&value).unwrap_or(true));
+    let steps = || rules.format.users.iter().flat_map(|step| &step.when).map(ToString::to_string).collect::<Vec<_>>();
+    failed.map_or_else(
+        || format!("nothing in it is about a sign-up, which is where {}", steps().join(" and ")),
+        |condition| format!("it is about something else than a sign-up, which is where {condition}"),
+    )
+}
+
 fn show(signup: &Signup) {
     println!("  imported   UserID   {} (in the log: {})", signup.user_id.reveal(), signup.user_id);
     println!("             Nick     {}", signup.nickname.as_deref().unwrap_or("none"));
@@ -98,22 +108,22 @@ fn show(signup: &Signup) {
     for change in &signup.fitted {
         println!("             {change}");
     }
-    if !signup.user_id.is_plain() {
+    if signup.user_id.is_odd() {
         println!(
             "             the UserID has characters on which Tencent's documents disagree: try one such import first"
         );
     }
 }
 
-/// Which settings would admit a message that is rejected.
+/// Which settings would admit a message that is rejected: another rule for the user ID at best, or else another format.
 fn hint(message: &Message, rules: &Rules) -> Option<String> {
-    for (name, format) in format::presets().ok()? {
-        for (rule, user_id) in [("as-is", UserIdRule::AsIs), ("uuid", UserIdRule::Uuid), ("sha256", UserIdRule::Sha256)]
-        {
+    let own = ("as it is".to_owned(), rules.format.clone());
+    for (name, format) in std::iter::once(own).chain(format::presets().ok()?) {
+        for (rule, user_id) in UserIdRule::ALL {
             let rules = Rules { format: format.clone(), user_id, detail_type: None, ..rules.clone() };
             let signups = rules.read(&message.body);
             if !signups.is_empty() && signups.iter().all(Result::is_ok) {
-                return Some(format!("it would be imported with SIGNUP_FORMAT={name} USER_ID_RULE={rule}"));
+                return Some(format!("it would be imported with SIGNUP_FORMAT {name} and USER_ID_RULE {rule}"));
             }
         }
     }

@@ -104,9 +104,9 @@ async fn demo(started: Instant) -> io::Result<usize> {
 async fn senders(world: &World) -> io::Result<usize> {
     println!("{:<13} {:<14} {:<13} {:<34} {:<19} outcome", "event", "SIGNUP_FORMAT", "USER_ID_RULE", "UserID", "Nick");
     let mut wrong = 0;
-    for sender in SENDERS {
+    for sender in &SENDERS {
         world.set(sender.settings).await?;
-        world.send(&file(&format!("events/{}.json", sender.name))).await?;
+        world.send(&sender.text()).await?;
         let setting = |name: &str| sender.settings.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
         for (id, nick) in sender.accounts {
             let started = Instant::now();
@@ -125,7 +125,7 @@ async fn senders(world: &World) -> io::Result<usize> {
         }
     }
     if wrong == 0 {
-        println!("\nEvery sender's users are imported, under the UserID that their app derives too.");
+        println!("\nEvery sender's users are imported.");
     }
     Ok(wrong)
 }

@@ -136,6 +136,8 @@ impl Languages {
         program.current_dir(&self.home).env("HOME", &self.home).env("DENO_DIR", under("deno"));
         program.env("GOCACHE", under("go")).env("GOPATH", under("gopath")).env("GOTOOLCHAIN", "local");
         program.env("DENO_NO_UPDATE_CHECK", "1").env("NO_COLOR", "1");
+        // Java reads its arguments in the encoding of the locale.
+        program.env("LC_ALL", "C.UTF-8");
         program
     }
 }

@@ -1,5 +1,7 @@
 //! The senders' documents in `events/`: the settings that each wants, and the accounts that come of it.
 
+use crate::file;
+
 /// A sender's document.
 pub struct Sample {
     /// Its file, without `.json`.
@@ -10,8 +12,24 @@ pub struct Sample {
     pub accounts: &'static [(&'static str, &'static str)],
 }
 
+impl Sample {
+    /// The document.
+    pub fn text(&self) -> String {
+        file(&format!("events/{}.json", self.name))
+    }
+}
+
+/// The document of this name.
+///
+/// # Panics
+/// When there is none.
+#[expect(clippy::panic, reason = "a test must stop with the name")]
+pub fn sender(name: &str) -> &'static Sample {
+    SENDERS.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("no sample {name}"))
+}
+
 /// One document of every sender, the longest user IDs among them.
-pub const SENDERS: [Sample; 11] = [
+pub static SENDERS: [Sample; 11] = [
     Sample {
         name: "auth0",
         settings: &[("SIGNUP_FORMAT", "auth0"), ("USER_ID_RULE", "sha256")],
@@ -19,8 +37,8 @@ pub const SENDERS: [Sample; 11] = [
     },
     Sample {
         name: "auth0-logs",
-        settings: &[("SIGNUP_FORMAT", "auth0-logs")],
-        accounts: &[("auth0|507f1f77bcf86cd799439020", "Evelyn")],
+        settings: &[("SIGNUP_FORMAT", "auth0-logs"), ("USER_ID_RULE", "sha256")],
+        accounts: &[("bae711141f78e7d1877321e6dd4a3213", "Evelyn")],
     },
     Sample {
         name: "okta",
@@ -65,7 +83,7 @@ pub const SENDERS: [Sample; 11] = [
     Sample {
         name: "custom",
         settings: &[("SIGNUP_FORMAT", "custom"), ("SIGNUP_CUSTOM_FORMAT", CUSTOM)],
-        accounts: &[("4711", "Ida Rhodes")],
+        accounts: &[("471100815", "Ida Rhodes")],
     },
 ];
 

@@ -83,7 +83,8 @@ impl World {
     /// The function's settings with these in addition.
     fn with(&self, settings: &[(&str, &str)]) -> BTreeMap<String, String> {
         let mut all = self.deployed.clone();
-        if settings.iter().any(|(name, _)| *name == "SIGNUP_FORMAT") {
+        // As the template has it.
+        if settings.iter().any(|(name, format)| *name == "SIGNUP_FORMAT" && *format != "default") {
             all.remove("SIGNUP_DETAIL_TYPE");
         }
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
