@@ -53,7 +53,7 @@ const LANGUAGES: [Language; 5] = [
         before: "import { PGlite } from '@electric-sql/pglite';\nconst db = new PGlite();\nawait db.exec(String.raw`",
         after: "`);\nfor (const id of Deno.args) {\n\
             const { rows } = await db.query('select uuid_user_id($1) as u, sha256_user_id($1) as s', [id]);\n\
-            console.log(`${rows[0].u}\n${rows[0].s}`);\n}",
+            console.log(`${rows[0].u}\n${rows[0].s}`);\n}\nDeno.exit(0);",
     },
 ];
 
@@ -122,7 +122,7 @@ impl Languages {
     /// When a statement fails.
     pub async fn postgres(&self, statements: &str, query: &str) -> io::Result<String> {
         const PROGRAM: &str = "import { PGlite } from '@electric-sql/pglite';\nconst db = new PGlite();\n\
-            await db.exec(Deno.args[0]);\nconsole.log(JSON.stringify((await db.query(Deno.args[1])).rows));";
+            await db.exec(Deno.args[0]);\nconsole.log(JSON.stringify((await db.query(Deno.args[1])).rows));\nDeno.exit(0);";
         let file = self.home.join("statements.mjs");
         std::fs::write(&file, PROGRAM)?;
         let mut program = self.program("deno");
