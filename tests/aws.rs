@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -19,7 +19,11 @@ use local::{
     world::{World, is_final},
 };
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpListener, runtime::Runtime};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    runtime::Runtime,
+};
 
 /// One world for all tests, which take turns; it ends with the process.
 static WORLD: LazyLock<(Runtime, Result<Mutex<World>, String>)> = LazyLock::new(|| {
@@ -229,7 +233,7 @@ fn the_partner_bus_sends_signups_and_no_other_log_lines() {
 #[test]
 fn the_cognito_forwarder_sends_a_signup_and_never_fails_one() {
     let (runtime, world) = world();
-    let (answers, nickname, before, after, log) = runtime.block_on(async {
+    let (answers, nickname, lines, sent, log) = runtime.block_on(async {
         let parameters = [
             ("UserPoolArn", "arn:aws:cognito-idp:eu-central-1:000000000000:userpool/eu-central-1_EXAMPLE01"),
             ("SignupQueueArn", world.output("SignupQueueArn")),
@@ -253,13 +257,15 @@ fn the_cognito_forwarder_sends_a_signup_and_never_fails_one() {
         world.aws.set("signups-cognito", &settings).await.unwrap();
         answers.push(invoke(&event).await == event);
         answers.push(invoke(&json!({})).await == json!({}));
-        settings.insert("AWS_ENDPOINT_URL_SQS".to_owned(), dripping().await);
+        let (address, sent) = dripping().await;
+        settings.insert("AWS_ENDPOINT_URL_SQS".to_owned(), address);
         world.aws.set("signups-cognito", &settings).await.unwrap();
         answers.push(invoke(&event).await == event);
         let odd = json!({"triggerSource": "PostConfirmation_ConfirmSignUp", "request": "odd"});
         answers.push(invoke(&odd).await == odd);
         world.set(&[]).await.unwrap();
-        (answers, nickname, before, after, world.aws.log())
+        let sent = sent.lock().unwrap().clone();
+        (answers, nickname, after - before, sent, world.aws.log())
     });
     let failed: Vec<Value> = log
         .lines()
@@ -268,26 +274,44 @@ fn the_cognito_forwarder_sends_a_signup_and_never_fails_one() {
         .map(|line| line.get("sub").cloned().unwrap())
         .collect();
     let sub = json!("3b1f0e5e-3f0a-4b52-9d43-1a2b3c4d5e6f");
+    let tells = |text: &str| (sent.contains(text), log.contains(text));
     assert_eq!(
-        (answers, nickname.as_deref(), after - before, failed, log.contains("karen@example.com")),
-        (vec![true; 6], Some("Karen Spärck Jones"), 1, vec![sub.clone(), Value::Null, sub, Value::Null], false)
+        (answers, nickname.as_deref(), lines, failed, tells("karen@example.com"), tells("3b1f0e5e")),
+        (
+            vec![true; 6],
+            Some("Karen Spärck Jones"),
+            1,
+            vec![sub.clone(), Value::Null, sub, Value::Null],
+            (false, false),
+            (true, true)
+        )
     );
 }
 
-/// The address of a server that writes a byte now and then, for ever.
-async fn dripping() -> String {
+/// A server that writes a byte now and then, for ever: its address, and what it is sent.
+async fn dripping() -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (address, received) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(String::new())));
+    let heard = Arc::clone(&received);
     tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
+        while let Ok((socket, _)) = listener.accept().await {
+            let heard = Arc::clone(&heard);
+            let (mut reader, mut writer) = socket.into_split();
             tokio::spawn(async move {
-                while socket.write_all(b"H").await.is_ok() {
+                let mut bytes = Vec::new();
+                while let Ok(1..) = reader.read_buf(&mut bytes).await {
+                    heard.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes));
+                    bytes.clear();
+                }
+            });
+            tokio::spawn(async move {
+                while writer.write_all(b"H").await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             });
         }
     });
-    format!("http://{address}")
+    (format!("http://{address}"), received)
 }
 
 /// What is set by the template's parameters is what the function runs with.
