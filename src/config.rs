@@ -5,7 +5,7 @@ use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 use reqwest::Url;
 
 use crate::{
-    format::{self, Condition, Format},
+    formats::{self, Condition, Format},
     signup::{ProfileRule, Rules},
     user_id::UserIdRule,
 };
@@ -137,7 +137,7 @@ fn format(name: &str, custom: Option<String>, event_type: Option<String>) -> Res
         (_, Some(text), _) => only("SIGNUP_CUSTOM_FORMAT", text, "custom"),
         (_, None, Some(value)) if name != "cloudevents" => only("SIGNUP_CLOUDEVENT_TYPE", value, "cloudevents"),
         (name, None, event_type) => {
-            let mut presets = format::presets().map_err(|error| error.to_string())?;
+            let mut presets = formats::presets().map_err(|error| error.to_string())?;
             let names = presets.keys().cloned().collect::<Vec<_>>().join(", ");
             let unknown = || format!("SIGNUP_FORMAT is {name:?}: must be one of {names}, custom");
             let mut format = presets.remove(name).ok_or_else(unknown)?;

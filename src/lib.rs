@@ -5,7 +5,7 @@
 //! | module | the one question it answers |
 //! |---|---|
 //! | [`event`] | what invoked us, and what document a message holds |
-//! | [`format`] | where the fields of a sign-up are in a sender's document |
+//! | [`formats`] | where the fields of a sign-up are in a sender's document |
 //! | [`user_id`] | how a sender's user ID becomes Tencent's |
 //! | [`signup`] | what a valid sign-up is, and how one is read |
 //! | [`config`] | which settings there are |
@@ -23,7 +23,7 @@
 //! ```text
 //! invocation ─▶ Message ─▶ Signup ─▶ account_import ─▶ Failure? ─▶ Outcome ─▶ answer
 //!               event      signup    chat (admin)      chat        outcome    handler (queue)
-//!                          (format)
+//!                          (formats)
 //! ```
 
 pub mod admin;
@@ -31,7 +31,7 @@ pub mod answer;
 pub mod chat;
 pub mod config;
 pub mod event;
-pub mod format;
+pub mod formats;
 pub mod handler;
 pub mod import;
 pub mod logs;

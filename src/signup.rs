@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     event::{Document, Malformed},
-    format::{self, Format, Place},
+    formats::{self, Format, Place},
     user_id::{MAX_USER_ID_BYTES, UserId, UserIdRule},
 };
 
@@ -70,10 +70,10 @@ impl Rules {
     fn signup(&self, user: &Value) -> Result<Signup, String> {
         let Format { user_id, nickname, avatar_url, integer_ids, .. } = &self.format;
         let missing = || {
-            let places = format::alternatives(user_id);
+            let places = formats::alternatives(user_id);
             format!("{places} is missing: must be a string of 1 to {MAX_USER_ID_BYTES} bytes")
         };
-        let (place, id) = format::text(user_id, user, *integer_ids).ok_or_else(missing)?;
+        let (place, id) = formats::text(user_id, user, *integer_ids).ok_or_else(missing)?;
         let id = id.map_err(|kind| format!("{place} is {kind}: must be a string"))?;
         let user_id = self.user_id.apply(&id).map_err(|error| format!("{place} {error}"))?;
         let mut fitted = Vec::new();
@@ -90,7 +90,7 @@ impl Rules {
         may_be_cut: bool,
         fitted: &mut Vec<String>,
     ) -> Result<Option<String>, String> {
-        let Some((place, text)) = format::text(places, user, false) else { return Ok(None) };
+        let Some((place, text)) = formats::text(places, user, false) else { return Ok(None) };
         let (problem, kept) = match text {
             Ok(text) if text.len() <= MAX_PROFILE_BYTES => return Ok(Some(text)),
             Ok(mut text) => {

@@ -3,7 +3,7 @@
 
 use chat_signup_import::{
     config,
-    format::Format,
+    formats::Format,
     signup::{Rules, Signup},
 };
 use local::samples::{SENDERS, Sample, sender};

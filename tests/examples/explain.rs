@@ -6,7 +6,7 @@ use std::{env, fs, io, process::ExitCode};
 use chat_signup_import::{
     config,
     event::{Document, Invocation, Message},
-    format::{self, Format, Place},
+    formats::{self, Format, Place},
     signup::{Rules, Signup},
     user_id::UserIdRule,
 };
@@ -47,7 +47,7 @@ fn explain(text: &str) -> Result<bool, String> {
     for page in docs {
         println!("  see        {page}");
     }
-    let of = |places: &[Place]| if places.is_empty() { "nowhere".to_owned() } else { format::alternatives(places) };
+    let of = |places: &[Place]| if places.is_empty() { "nowhere".to_owned() } else { formats::alternatives(places) };
     println!("  fields     UserID from {}; Nick from {}; FaceUrl from {}", of(user_id), of(nickname), of(avatar_url));
     let sound: Vec<bool> = messages.iter().map(|message| explain_message(message, &rules)).collect();
     Ok(!sound.contains(&false))
@@ -118,7 +118,7 @@ fn show(signup: &Signup) {
 /// Which settings would admit a message that is rejected: another rule for the user ID at best, or else another format.
 fn hint(message: &Message, rules: &Rules) -> Option<String> {
     let own = ("as it is".to_owned(), rules.format.clone());
-    for (name, format) in std::iter::once(own).chain(format::presets().ok()?) {
+    for (name, format) in std::iter::once(own).chain(formats::presets().ok()?) {
         for (rule, user_id) in UserIdRule::ALL {
             let rules = Rules { format: format.clone(), user_id, detail_type: None, ..rules.clone() };
             let signups = rules.read(&message.body);

@@ -17,7 +17,7 @@ const MAX_USERS: usize = 100;
 /// Of a list of places, the first counts at which there is something other than null or an empty string.
 ///
 /// ```
-/// use chat_signup_import::format::Format;
+/// use chat_signup_import::formats::Format;
 ///
 /// let text = r#"{"when": [{"at": ["/event"], "is": ["registered"]}], "userId": ["/user/id"]}"#;
 /// assert!(Format::parse(text).is_ok());
