@@ -1,4 +1,4 @@
-//! How `account_import` is called and how it can fail: the only module that speaks HTTP to Tencent.
+//! How Tencent is called and how a call can fail: the only module that speaks HTTP to Tencent.
 //!
 //! It describes a failure and does not judge it; what follows is said in [`crate::outcome`].
 
@@ -7,12 +7,13 @@ use std::{sync::LazyLock, time::Duration};
 use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, error::Category};
+use serde_json::{Value, error::Category, json};
 
-use crate::{admin::Credentials, signup::Signup};
+use crate::{admin::Credentials, signup::Signup, user_id::UserId};
 
-/// The command, as Tencent's documentation names it.
+/// The commands, as Tencent's documentation names them.
 const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
+const ACCOUNT_CHECK: &str = "v4/im_open_login_svc/account_check";
 /// Longest answer that is read, in bytes; a true one has some 100.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Longest `ErrorInfo` that is passed on, in characters.
@@ -53,12 +54,25 @@ pub struct Chat {
     pooled: Client,
     // Made when first needed: loading the root certificates again takes some 20 ms.
     unpooled: LazyLock<Result<Client, reqwest::Error>>,
-    url: Url,
+    endpoint: Url,
+}
+
+/// What goes with every call.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// What it is signed with.
+    pub credentials: &'a Credentials,
+    /// A number that must be new for every call.
+    pub random: u32,
+    /// Longest wait for the answer.
+    pub timeout: Duration,
+    /// Which connection it is made on.
+    pub connection: Connection,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Request<'a> {
+struct Import<'a> {
     #[serde(rename = "UserID")]
     user_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +89,7 @@ struct Answer {
     // Of any kind: what only explains must not undo what is said above.
     error_info: Option<Value>,
     request_id: Option<Value>,
+    result_item: Option<Value>,
 }
 
 /// Which connection a call is made on.
@@ -92,41 +107,50 @@ impl Chat {
     /// # Errors
     /// When the system's root certificates cannot be loaded.
     pub fn new(endpoint: &Url) -> Result<Self, reqwest::Error> {
-        let mut url = endpoint.clone();
-        url.set_path(ACCOUNT_IMPORT);
-        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)), url })
+        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)), endpoint: endpoint.clone() })
     }
 
-    /// Imports one account within `timeout`; `random` must be new for every call.
+    /// Imports one account.
     ///
     /// # Errors
     /// Anything but HTTP 200 with `ErrorCode` 0 and `ActionStatus` OK.
-    pub async fn account_import(
-        &self,
-        credentials: &Credentials,
-        signup: &Signup,
-        random: u32,
-        timeout: Duration,
-        connection: Connection,
-    ) -> Result<(), Failure> {
+    pub async fn account_import(&self, call: Call<'_>, signup: &Signup) -> Result<(), Failure> {
+        let request = Import {
+            user_id: signup.user_id.reveal(),
+            nick: signup.nickname.as_deref(),
+            face_url: signup.avatar_url.as_deref(),
+        };
+        self.post(ACCOUNT_IMPORT, call, &request).await.map(drop)
+    }
+
+    /// Tells whether an account is known to be there.
+    ///
+    /// # Errors
+    /// As of [`Chat::account_import`].
+    pub async fn account_check(&self, call: Call<'_>, user_id: &UserId) -> Result<bool, Failure> {
+        let request = json!({"CheckItem": [{"UserID": user_id.reveal()}]});
+        let answer = self.post(ACCOUNT_CHECK, call, &request).await?;
+        let items = answer.result_item.unwrap_or_default();
+        let said = |name: &str| items.pointer(&format!("/0/{name}")).and_then(Value::as_str);
+        Ok(said("UserID") == Some(user_id.reveal()) && said("AccountStatus") == Some("Imported"))
+    }
+
+    async fn post(&self, command: &str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
+        let Call { credentials, random, timeout, connection } = call;
         let client = match connection {
             Connection::Pooled => &self.pooled,
             Connection::New => self.unpooled.as_ref().map_err(|_| Failure::NoConnection)?,
         };
         let user_sig = credentials.user_sig.expose_secret();
-        let mut url = self.url.clone();
+        let mut url = self.endpoint.clone();
+        url.set_path(command);
         url.query_pairs_mut()
             .append_pair("sdkappid", &credentials.sdk_app_id.to_string())
             .append_pair("identifier", &credentials.identifier)
             .append_pair("usersig", user_sig)
             .append_pair("random", &random.to_string())
             .append_pair("contenttype", "json");
-        let request = Request {
-            user_id: signup.user_id.reveal(),
-            nick: signup.nickname.as_deref(),
-            face_url: signup.avatar_url.as_deref(),
-        };
-        let text = serde_json::to_vec(&request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
+        let text = serde_json::to_vec(request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
         let broken =
             |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
@@ -145,14 +169,14 @@ impl Chat {
 /// Success is `ErrorCode` 0 and `ActionStatus` OK, both; an answer without them says nothing about the account.
 ///
 /// `user_sig` is struck out of Tencent's words, should they quote the request.
-fn verdict(body: &[u8], user_sig: &str) -> Result<(), Failure> {
+fn verdict(body: &[u8], user_sig: &str) -> Result<Answer, Failure> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => Failure::Unreadable("the answer has no ActionStatus, or no number as ErrorCode"),
         Category::Eof if body.is_empty() => Failure::Unreadable("the answer is empty"),
         Category::Io | Category::Syntax | Category::Eof => Failure::Unreadable("the answer is not JSON"),
     })?;
     match (answer.error_code, answer.action_status.as_str()) {
-        (0, "OK") => Ok(()),
+        (0, "OK") => Ok(answer),
         (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
         (code, _) => {
             let info = answer.error_info.as_ref().and_then(Value::as_str).unwrap_or_default().replace(user_sig, "");

@@ -22,6 +22,9 @@ const REGIONS: [(&str, &str); 8] = [
     ("jakarta", "https://adminapiidn.im.qcloud.com"),
 ];
 
+/// Checks of accounts a second that Tencent allows an app (its `account_check` page).
+pub const CHECK_RATE_LIMIT: u16 = 100;
+
 /// All settings of the function, each of them checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -37,6 +40,14 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Most calls under way at once in this environment (`MAX_IN_FLIGHT`).
     pub max_in_flight: usize,
+    /// Imports a second that this function may make (`CHAT_RATE_LIMIT`).
+    pub rate_limit: u32,
+    /// Most invocations at once, over all environments (`MAX_CONCURRENCY`).
+    pub max_concurrency: u32,
+    /// Age from which on a sign-up is imported only if the account is not there (`LATE_AFTER_MINUTES`).
+    pub late_after: Duration,
+    /// Age from which on a message that still fails is parked (`MAX_AGE_HOURS`).
+    pub max_age: Duration,
     /// How sign-ups are read (`SIGNUP_FORMAT`, `SIGNUP_CUSTOM_FORMAT`, `SIGNUP_DETAIL_TYPE`, `SIGNUP_CLOUDEVENT_TYPE`,
     /// `USER_ID_RULE`, `PROFILE_RULE`).
     pub rules: Rules,
@@ -74,7 +85,18 @@ impl Config {
         let (queue_url, parking_queue_url) = (queue("QUEUE_URL"), queue("PARKING_QUEUE_URL"));
         let mut number = |name, default, allowed| keep(&mut wrong, number(name, get(name), default, allowed));
         let request_timeout = number("REQUEST_TIMEOUT_MS", 5_000, 100..=60_000);
-        let max_in_flight = number("MAX_IN_FLIGHT", 10, 1..=200);
+        let max_in_flight = number("MAX_IN_FLIGHT", 40, 1..=200);
+        let rate_limit = number("CHAT_RATE_LIMIT", 200, 2..=10_000);
+        let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1_000);
+        let late_after = number("LATE_AFTER_MINUTES", 60, 1..=20_160);
+        let max_age = number("MAX_AGE_HOURS", 96, 1..=336);
+        if let (Some(limit), Some(concurrency)) = (rate_limit, max_concurrency)
+            && concurrency > (limit / 2).min(CHECK_RATE_LIMIT)
+        {
+            let most = (limit / 2).min(CHECK_RATE_LIMIT);
+            wrong
+                .push(format!("MAX_CONCURRENCY is {concurrency}: must be at most {most} with CHAT_RATE_LIMIT {limit}"));
+        }
         let rules = rules(&lookup).map_err(|ConfigError(errors)| wrong.extend(errors)).ok();
 
         if let (Some(Some(queue)), Some(Some(parking))) = (&queue_url, &parking_queue_url)
@@ -90,6 +112,10 @@ impl Config {
                 parking_queue_url: parking_queue_url?,
                 request_timeout: Duration::from_millis(request_timeout?.into()),
                 max_in_flight: max_in_flight?.into(),
+                rate_limit: rate_limit?.into(),
+                max_concurrency: max_concurrency?.into(),
+                late_after: Duration::from_mins(late_after?.into()),
+                max_age: Duration::from_hours(max_age?.into()),
                 rules: rules?,
             })
         };

@@ -1,12 +1,18 @@
 //! What invoked us, and what document a message holds.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
 /// Most envelopes (SNS, EventBridge) opened around one document.
 const MAX_ENVELOPES: usize = 4;
+
+/// The attribute in which a parked message tells when it was sent at first, in milliseconds since 1970.
+pub const FIRST_SENT: &str = "FirstSent";
 
 /// One message: a record of a batch, or a whole event.
 #[derive(Clone)]
@@ -17,6 +23,10 @@ pub struct Message {
     pub body: String,
     /// How often it has been received, this time included.
     pub receives: u32,
+    /// When it was put on its queue.
+    pub sent: Option<SystemTime>,
+    /// When it was put on a queue at first; a parked message that is moved back tells it in an attribute.
+    pub first_sent: Option<SystemTime>,
     /// What is needed to delay its next delivery; only a record that came from a queue has one.
     pub receipt: Option<Receipt>,
     /// The group within which a FIFO queue keeps the order.
@@ -84,6 +94,8 @@ impl Invocation {
             id: if id.is_empty() { request_id.to_owned() } else { id },
             body: text.to_owned(),
             receives: 1,
+            sent: None,
+            first_sent: None,
             receipt: None,
             group: None,
         }))
@@ -113,6 +125,9 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
         let id = text("/messageId").ok_or(EventError { index })?.to_owned();
         let queue_arn = text("/eventSourceARN").unwrap_or_default().to_owned();
         let receives = text("/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+        let time = |path: &str| UNIX_EPOCH.checked_add(Duration::from_millis(text(path)?.parse().ok()?));
+        let sent = time("/attributes/SentTimestamp");
+        let first_sent = time(&format!("/messageAttributes/{FIRST_SENT}/stringValue")).or(sent);
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
         let group = text("/attributes/MessageGroupId").filter(|_| is_fifo(&queue_arn)).map(str::to_owned);
         let receipt = text("/receiptHandle").map(|handle| Receipt { queue_arn, handle: handle.to_owned() });
@@ -122,7 +137,7 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
             body => body.unwrap_or_default().to_string(),
         };
         if seen.insert(id.clone()) {
-            messages.push(Message { id, body, receives, receipt, group });
+            messages.push(Message { id, body, receives, sent, first_sent, receipt, group });
         }
     }
     Ok(messages)

@@ -41,6 +41,8 @@ pub struct Handler {
     pub queue: Queue,
     /// Most messages under way at once.
     pub max_in_flight: usize,
+    /// Age from which on a message that still fails is parked: its queue would drop it one day, without a word.
+    pub max_age: Duration,
     /// Gives each delay its jitter.
     pub random: fn() -> u32,
     /// Tells wall-clock time, in which a deadline is given.
@@ -71,6 +73,7 @@ impl Handler {
         let end = UNIX_EPOCH + Duration::from_millis(context.deadline);
         let end = started + end.duration_since(now).unwrap_or(UNKNOWN_TIME);
         let mut tally = Tally::default();
+        self.importer.begin(started);
         let result = match Invocation::parse(&event, &context.request_id) {
             Ok(Invocation::Batch(messages)) => Ok(Answer::Batch(self.batch(&messages, end, &mut tally).await)),
             Ok(Invocation::Event(message)) => self.event(&message, end, &mut tally).await,
@@ -79,6 +82,7 @@ impl Handler {
         let cold_start = !self.warm.swap(true, Ordering::Relaxed);
         tracing::info!(
             imported = tally.of("imported"),
+            present = tally.of("present"),
             ignored = tally.of("ignored"),
             deferred = tally.of("deferred"),
             blocked = tally.of("blocked"),
@@ -162,7 +166,13 @@ impl Handler {
     /// Brings the sign-ups of one message to their outcomes; a panic is this message's failure only.
     async fn one(&self, message: &Message, deadline: Instant) -> Vec<Attempt> {
         let work = async {
-            let mut attempts = self.importer.import(&message.body, deadline).await;
+            let mut attempts = self.importer.import(&message.body, message.first_sent, deadline).await;
+            let age = message.sent.and_then(|sent| (self.clock)().duration_since(sent).ok());
+            // Without a place to keep it, the queue is the better one.
+            if let Some(age) = age.filter(|age| *age >= self.max_age && self.queue.parks()) {
+                let expired = |attempt: Attempt| Attempt { outcome: attempt.outcome.expired(age), ..attempt };
+                attempts = attempts.into_iter().map(expired).collect();
+            }
             let mut outcomes = attempts.iter().map(|attempt| &attempt.outcome);
             let comes_back = outcomes.clone().any(Outcome::comes_back);
             // A message is parked once, with its first reason, when nothing of it has to come back.
@@ -231,7 +241,7 @@ impl<'a> Report<'a> {
             };
         }
         match outcome {
-            Outcome::Imported | Outcome::Ignored => tell!(Level::INFO),
+            Outcome::Imported | Outcome::Present | Outcome::Ignored => tell!(Level::INFO),
             Outcome::Deferred(_) => tell!(Level::WARN),
             // Every message fails alike: one error is enough to wake somebody.
             Outcome::Blocked(cause) if !blocked.insert(cause.code.to_string()) => tell!(Level::WARN),

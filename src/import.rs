@@ -1,24 +1,34 @@
 //! How one sign-up is imported.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::{StreamExt, stream};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admin::Admin,
-    chat::{Chat, Connection},
+    breaker::{Breaker, Permit},
+    chat::{Call, Chat, Connection, Failure},
     event::Malformed,
     outcome::{
         Outcome,
-        codes::{self, Retry},
+        codes::{self, Fate, Retry},
     },
+    pace::Pace,
     signup::{Rules, Signup},
     user_id::UserId,
 };
 
 /// Least time in which a call is started: one that could not end is not worth its place in the rate.
 const SHORTEST_CALL: Duration = Duration::from_millis(200);
+
+/// What is kept free of a call's time, so that it ends before the invocation's work does.
+const LAST_WORD: Duration = Duration::from_millis(50);
+/// How long Tencent itself tries. Who has waited so long in vain knows that it fails.
+const TENCENTS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Imports sign-ups.
 pub struct Importer {
@@ -30,10 +40,27 @@ pub struct Importer {
     pub rules: Rules,
     /// One for each call that may be under way at once.
     pub slots: Semaphore,
+    /// How fast `account_import` may be called.
+    pub import_pace: Pace,
+    /// How fast `account_check` may be called.
+    pub check_pace: Pace,
+    /// When nobody may be called.
+    pub breaker: Breaker,
+    /// Age from which on a sign-up is imported only if the account is not there.
+    pub late_after: Duration,
     /// Longest wait for one answer.
     pub request_timeout: Duration,
     /// Gives each call its `random`.
     pub random: fn() -> u32,
+    /// Tells wall-clock time.
+    pub clock: fn() -> SystemTime,
+}
+
+/// What all calls for a sign-up have in common.
+struct Try {
+    deadline: Instant,
+    /// How long the calls took so far, if there were any.
+    latency: Cell<Option<Duration>>,
 }
 
 /// What came of trying one sign-up, or of a message without any.
@@ -56,60 +83,131 @@ impl Attempt {
 }
 
 impl Importer {
-    /// Imports the sign-ups in `body` before `deadline`, each with one retry at the most.
+    /// Begins an invocation: its first call keeps its distance from those of the invocation before.
+    pub fn begin(&self, now: Instant) {
+        self.import_pace.begin(now);
+        self.check_pace.begin(now);
+    }
+
+    /// Imports the sign-ups in `body`, which was sent at `sent`, before `deadline`, each with one retry at the most.
     ///
     /// Gives an attempt for each of them, in their order, and a single one if there is no sign-up.
-    pub async fn import(&self, body: &str, deadline: Instant) -> Vec<Attempt> {
+    pub async fn import(&self, body: &str, sent: Option<SystemTime>, deadline: Instant) -> Vec<Attempt> {
         let signups = self.rules.read(body);
         if signups.is_empty() {
             return vec![Attempt::without_call(Outcome::Ignored)];
         }
+        let is_late =
+            sent.and_then(|sent| (self.clock)().duration_since(sent).ok()).is_some_and(|age| age >= self.late_after);
         let side_by_side = signups.len();
-        stream::iter(signups).map(|signup| self.attempt(signup, deadline)).buffered(side_by_side).collect().await
+        let attempts = stream::iter(signups).map(|signup| self.attempt(signup, is_late, deadline));
+        attempts.buffered(side_by_side).collect().await
     }
 
-    async fn attempt(&self, signup: Result<Signup, Malformed>, deadline: Instant) -> Attempt {
+    async fn attempt(&self, signup: Result<Signup, Malformed>, is_late: bool, deadline: Instant) -> Attempt {
         match signup {
             Ok(signup) => {
-                let latency = Cell::new(None);
-                let outcome = self.call(&signup, deadline, &latency).await;
+                let turn = Try { deadline, latency: Cell::new(None) };
+                let outcome = self.check_and_import(&signup, is_late, &turn).await.unwrap_or_else(|outcome| outcome);
                 let Signup { user_id, fitted, .. } = signup;
-                Attempt { user: Some(user_id), fitted, outcome, latency: latency.get() }
+                Attempt { user: Some(user_id), fitted, outcome, latency: turn.latency.get() }
             }
             Err(error) => Attempt::without_call(Outcome::malformed(&error)),
         }
     }
 
-    async fn call(&self, signup: &Signup, deadline: Instant, latency: &Cell<Option<Duration>>) -> Outcome {
-        let credentials = match self.admin.credentials().await {
-            Ok(credentials) => credentials,
-            Err(error) => return Outcome::of_secret(&error),
-        };
-        let call = async |credentials, connection| {
-            let _slot = self.slots.acquire().await;
-            let started = Instant::now();
-            let left = deadline.saturating_duration_since(started);
-            if left < SHORTEST_CALL {
-                return None;
+    /// A late redelivery may hold an old name: an account that is there is left alone.
+    async fn check_and_import(&self, signup: &Signup, is_late: bool, turn: &Try) -> Result<Outcome, Outcome> {
+        if is_late {
+            let check = async |call: Call<'_>| self.chat.account_check(call, &signup.user_id).await;
+            match self.with_retry(&self.check_pace, turn, check).await {
+                Ok(true) => return Ok(Outcome::Present),
+                // What is wrong with the account, the import tells better.
+                Ok(false) | Err(Outcome::Rejected(_)) => {}
+                Err(outcome) => return Err(outcome),
             }
-            let timeout = left.min(self.request_timeout);
-            let result = self.chat.account_import(credentials, signup, (self.random)(), timeout, connection).await;
-            latency.set(Some(latency.get().unwrap_or_default() + started.elapsed()));
-            Some(result)
+        }
+        let import = async |call: Call<'_>| self.chat.account_import(call, signup).await;
+        self.with_retry(&self.import_pace, turn, import).await.map(|()| Outcome::Imported)
+    }
+
+    /// Makes a call, and once more where that is worth it.
+    async fn with_retry<T>(
+        &self,
+        pace: &Pace,
+        turn: &Try,
+        make: impl AsyncFn(Call<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Outcome> {
+        let credentials = self.admin.credentials().await.map_err(|error| Outcome::of_secret(&error))?;
+        let call = |credentials, connection| {
+            let call = Call { credentials, random: (self.random)(), timeout: self.request_timeout, connection };
+            self.once(pace, turn, call, &make)
         };
-        let first = call(&credentials, Connection::Pooled).await;
-        let retried = match first.as_ref().and_then(|result| codes::retry(result.as_ref().err()?)) {
-            Some(Retry::NewConnection) => call(&credentials, Connection::New).await,
+        let failure = match call(&credentials, Connection::Pooled).await? {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let retried = match codes::retry(&failure) {
+            Some(Retry::NewConnection) => call(&credentials, Connection::New).await.ok(),
             Some(Retry::NewCredentials) => match self.admin.renew(credentials.serial).await {
-                Some(newer) => call(&newer, Connection::Pooled).await,
+                Some(newer) => call(&newer, Connection::Pooled).await.ok(),
                 None => None,
             },
             None => None,
         };
-        match retried.or(first) {
-            Some(Ok(())) => Outcome::Imported,
-            Some(Err(failure)) => Outcome::of_call(failure),
-            None => Outcome::out_of_time(),
+        // One that could not be made leaves the first to tell.
+        retried.unwrap_or(Err(failure)).map_err(Outcome::of_call)
+    }
+
+    /// Makes one call as soon as it may be made, or says why it may not.
+    async fn once<T>(
+        &self,
+        pace: &Pace,
+        turn: &Try,
+        call: Call<'_>,
+        make: impl AsyncFn(Call<'_>) -> Result<T, Failure>,
+    ) -> Result<Result<T, Failure>, Outcome> {
+        let _slot = self.slots.acquire().await;
+        let permit = self.breaker.admit((self.clock)()).map_err(Outcome::held_off)?;
+        let latest = turn.deadline.checked_sub(SHORTEST_CALL).unwrap_or(turn.deadline);
+        if Instant::now() > latest {
+            return Err(Outcome::out_of_time());
+        }
+        if !pace.wait(latest).await {
+            return Err(Outcome::paced());
+        }
+        let permit = self.breaker.admit_again(permit, (self.clock)()).map_err(Outcome::held_off)?;
+        let started = Instant::now();
+        let left = turn.deadline.saturating_duration_since(started).saturating_sub(LAST_WORD);
+        let timeout = call.timeout.min(left);
+        let result = make(Call { timeout, ..call }).await;
+        turn.latency.set(Some(turn.latency.get().unwrap_or_default() + started.elapsed()));
+        let is_cut_short = timeout < call.timeout.min(TENCENTS_TIMEOUT);
+        match &result {
+            // Neither says anything about the service: a pooled connection had died, or our own time was short.
+            Err(Failure::Interrupted) if call.connection == Connection::Pooled => drop(permit),
+            Err(Failure::Timeout) if is_cut_short => drop(permit),
+            Err(failure) => self.learn(pace, permit, failure),
+            Ok(_) => {
+                permit.answered();
+                pace.speed_up();
+            }
+        }
+        Ok(result)
+    }
+
+    /// Has the pace and the breaker learn from a failure.
+    fn learn(&self, pace: &Pace, permit: Permit<'_>, failure: &Failure) {
+        let fate = codes::meaning(failure).fate;
+        if fate == Fate::Rate || *failure == Failure::Status(429) {
+            pace.slow_down(Instant::now());
+            permit.answered();
+        } else if fate == Fate::CredentialRate {
+            permit.refused_too_often((self.clock)());
+        } else if codes::is_of_service(failure) {
+            permit.failed((self.clock)());
+        } else {
+            permit.answered();
         }
     }
 }

@@ -11,7 +11,9 @@
 //! | [`config`] | which settings there are |
 //! | [`usersig`] | how a request is signed |
 //! | [`admin`] | where the key comes from and how long it is kept |
-//! | [`chat`] | how `account_import` is called and how it can fail |
+//! | [`chat`] | how Tencent is called and how a call can fail |
+//! | [`pace`] | how fast calls may go |
+//! | [`breaker`] | when to call nobody |
 //! | [`outcome`] | what follows from each failure |
 //! | [`import`] | how one sign-up is imported |
 //! | [`queue`] | how a message is delayed, put back or parked |
@@ -28,6 +30,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod breaker;
 pub mod chat;
 pub mod config;
 pub mod event;
@@ -37,6 +40,7 @@ pub mod import;
 pub mod logs;
 pub mod metrics;
 pub mod outcome;
+pub mod pace;
 pub mod queue;
 pub mod signup;
 pub mod user_id;

@@ -9,7 +9,15 @@ use std::{
 
 use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use chat_signup_import::{
-    admin::Admin, chat::Chat, config::Config, handler::Handler, import::Importer, logs::Logs, metrics::Tally,
+    admin::Admin,
+    breaker::Breaker,
+    chat::Chat,
+    config::{CHECK_RATE_LIMIT, Config},
+    handler::Handler,
+    import::Importer,
+    logs::Logs,
+    metrics::Tally,
+    pace::Pace,
     queue::Queue,
 };
 use lambda_runtime::{Context, Error, service_fn};
@@ -41,8 +49,13 @@ async fn run() -> Result<(), Error> {
         chat: Chat::new(&config.endpoint)?,
         rules: config.rules,
         slots: Semaphore::new(config.max_in_flight),
+        import_pace: Pace::new(config.rate_limit, config.max_concurrency, random),
+        check_pace: Pace::new(config.rate_limit.min(CHECK_RATE_LIMIT.into()), config.max_concurrency, random),
+        breaker: Breaker::new(random),
+        late_after: config.late_after,
         request_timeout: config.request_timeout,
         random,
+        clock: SystemTime::now,
     };
     // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
     let _ = importer.admin.credentials().await;
@@ -51,6 +64,7 @@ async fn run() -> Result<(), Error> {
         importer,
         queue,
         max_in_flight: config.max_in_flight,
+        max_age: config.max_age,
         random,
         clock: SystemTime::now,
         metrics,

@@ -68,7 +68,7 @@ impl Tally {
         };
 
         let by_function = json!([["FunctionName"]]);
-        let counts = ["Imported", "Ignored", "Deferred", "Blocked", "Rejected"]
+        let counts = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"]
             .map(|name| (name, self.of(&name.to_ascii_lowercase())));
         let others =
             [("ColdStart", u64::from(cold_start)), ("FittedProfiles", self.fitted), ("OddUserIds", self.odd_user_ids)];

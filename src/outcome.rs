@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     admin::AdminError,
+    breaker::Held,
     chat::{Failure, Refusal},
     event::Malformed,
 };
@@ -26,6 +27,8 @@ const BLOCKED: Duration = Duration::from_mins(1);
 pub enum Outcome {
     /// The account is there. Acknowledged.
     Imported,
+    /// The account was there before a late redelivery, which might have an old name. Left alone, acknowledged.
+    Present,
     /// Not a sign-up. Acknowledged and counted.
     Ignored,
     /// Time may cure it. Back to the queue.
@@ -48,11 +51,29 @@ pub struct Cause {
     /// Tencent's answer, for the parked message.
     #[serde(skip)]
     pub refusal: Option<Refusal>,
+    /// Whether the sign-up had its turn.
+    #[serde(skip)]
+    pub turn: Turn,
+}
+
+/// Whether a sign-up had its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was tried and failed: it backs off, and expires one day.
+    Had,
+    /// Others failed, so it was not tried: it backs off, and does not expire by that.
+    Held,
+    /// There was no time for it: it comes back soon.
+    Missed,
 }
 
 impl Cause {
     fn new(code: &'static str, meaning: impl Into<Cow<'static, str>>, advice: &'static str) -> Self {
-        Self { code: code.into(), meaning: meaning.into(), advice, refusal: None }
+        Self { code: code.into(), meaning: meaning.into(), advice, refusal: None, turn: Turn::Had }
+    }
+
+    fn untried(code: &'static str, meaning: &'static str, advice: &'static str) -> Self {
+        Self { turn: Turn::Missed, ..Self::new(code, meaning, advice) }
     }
 }
 
@@ -61,6 +82,7 @@ impl Outcome {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Imported => "imported",
+            Self::Present => "present",
             Self::Ignored => "ignored",
             Self::Deferred(_) => "deferred",
             Self::Blocked(_) => "blocked",
@@ -71,7 +93,7 @@ impl Outcome {
     /// Why the message was not imported.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            Self::Imported | Self::Ignored => None,
+            Self::Imported | Self::Present | Self::Ignored => None,
             Self::Deferred(cause) | Self::Blocked(cause) | Self::Rejected(cause) => Some(cause),
         }
     }
@@ -97,13 +119,15 @@ impl Outcome {
     /// Full jitter: `random` picks evenly, so that a backlog does not return all at once.
     pub fn delay(&self, receives: u32, random: u32) -> Option<Duration> {
         let (floor, first) = match self {
-            Self::Imported | Self::Ignored | Self::Rejected(_) => return None,
+            Self::Imported | Self::Present | Self::Ignored | Self::Rejected(_) => return None,
+            Self::Deferred(cause) if cause.turn == Turn::Missed => {
+                return Some(jittered(Duration::from_secs(1), DEFERRED, random));
+            }
             Self::Deferred(_) => (Duration::from_secs(1), DEFERRED),
             Self::Blocked(_) => (BLOCKED, BLOCKED),
         };
         let doubled = first.saturating_mul(1 << receives.saturating_sub(1).min(16));
-        let span = doubled.min(MAX_DELAY.saturating_sub(floor)).as_secs();
-        Some(floor + Duration::from_secs(((span + 1) * u64::from(random)) >> u32::BITS))
+        Some(jittered(floor, doubled.min(MAX_DELAY.saturating_sub(floor)), random))
     }
 
     /// Judges a failed call of `account_import` after which nothing else is tried.
@@ -118,7 +142,7 @@ impl Outcome {
             Failure::Interrupted => "interrupted".into(),
         };
         let refusal = if let Failure::Refused(refusal) = failure { Some(refusal) } else { None };
-        let cause = Cause { code, meaning: meaning.text.into(), advice: meaning.advice, refusal };
+        let cause = Cause { code, meaning: meaning.text.into(), advice: meaning.advice, refusal, turn: Turn::Had };
         match meaning.fate {
             Fate::Transient | Fate::Rate | Fate::CredentialThenTransient => Self::Deferred(cause),
             Fate::Credential | Fate::CredentialRate | Fate::SetUp => Self::Blocked(cause),
@@ -149,12 +173,46 @@ impl Outcome {
     /// The invocation's time was up before the message was done.
     pub fn out_of_time() -> Self {
         let advice = "if it goes on, raise the function's timeout, or lower the batch size";
-        Self::Deferred(Cause::new("out_of_time", "the invocation had no time left for it", advice))
+        Self::Deferred(Cause::untried("out_of_time", "the invocation had no time left for it", advice))
     }
 
     /// An earlier message of its FIFO group has to go first.
     pub fn out_of_turn() -> Self {
-        Self::Deferred(Cause::new("out_of_turn", "an earlier message of its group failed", codes::WAIT))
+        Self::Deferred(Cause::untried("out_of_turn", "an earlier message of its group failed", codes::WAIT))
+    }
+
+    /// The rate left no place for its call in the invocation's time.
+    pub fn paced() -> Self {
+        let advice = "nothing: it is tried again by itself; a backlog drains at CHAT_RATE_LIMIT calls a second";
+        Self::Deferred(Cause::untried("paced", "the rate left no time for its call", advice))
+    }
+
+    /// Nobody may be called now.
+    pub fn held_off(held: Held) -> Self {
+        match held {
+            Held::Open => {
+                let cause = Cause::new("breaker_open", "Tencent fails; one call at a time tries it", codes::WAIT);
+                Self::Deferred(Cause { turn: Turn::Held, ..cause })
+            }
+            Held::Silent => {
+                let meaning = "no call for a minute, since the signature was refused too often";
+                Self::Blocked(Cause { turn: Turn::Held, ..Cause::new("silent", meaning, codes::KEY) })
+            }
+        }
+    }
+
+    /// It has failed for longer than is worth trying: it is `age` old. What was not tried does not expire.
+    #[must_use]
+    pub fn expired(self, age: Duration) -> Self {
+        match self {
+            Self::Deferred(cause) | Self::Blocked(cause) if cause.turn == Turn::Had => {
+                let hours = age.as_secs() / 3600;
+                let meaning = format!("{hours} hours old and still failing: {} ({})", cause.code, cause.meaning);
+                let advice = "put the cause right, then redrive the parking queue";
+                Self::Rejected(Cause { refusal: cause.refusal, ..Cause::new("expired", meaning, advice) })
+            }
+            other => other,
+        }
     }
 
     /// Our own code failed.
@@ -176,4 +234,9 @@ impl Outcome {
         let advice = "check PARKING_QUEUE_URL and whether the role may send there";
         Self::Blocked(Cause { refusal: cause.refusal.clone(), ..Cause::new("not_parked", meaning, advice) })
     }
+}
+
+/// Full jitter: `floor` and a random part of `span`, to the second.
+fn jittered(floor: Duration, span: Duration, random: u32) -> Duration {
+    floor + Duration::from_secs(((span.as_secs() + 1) * u64::from(random)) >> u32::BITS)
 }

@@ -1,6 +1,6 @@
 //! How a message is delayed, put back or parked: the only module that knows SQS.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_sqs::{
     Client,
@@ -10,7 +10,7 @@ use aws_sdk_sqs::{
 use futures_util::{StreamExt, stream};
 
 use crate::{
-    event::{Message, Receipt, is_fifo},
+    event::{FIRST_SENT, Message, Receipt, is_fifo},
     outcome::Cause,
 };
 
@@ -78,6 +78,11 @@ impl Queue {
         self.send(url, message, None, delay).await
     }
 
+    /// Whether rejected messages are kept.
+    pub fn parks(&self) -> bool {
+        self.parking.is_some()
+    }
+
     /// Keeps a rejected message, with its reason, on the parking queue, if there is one.
     ///
     /// # Errors
@@ -135,6 +140,11 @@ fn attributes(message: &Message, cause: &Cause) -> impl Iterator<Item = (&'stati
         ("RequestId", refusal.and_then(|refusal| refusal.request_id.clone())),
         ("ReceiveCount", Some(message.receives.to_string())),
         ("SourceMessageId", Some(message.id.clone())),
+        // Moved back one day, it has another time of its own.
+        (
+            FIRST_SENT,
+            message.first_sent.and_then(|at| Some(at.duration_since(UNIX_EPOCH).ok()?.as_millis().to_string())),
+        ),
     ];
     attributes.into_iter().filter_map(|(name, value)| Some((name, value.filter(|value| !value.is_empty())?)))
 }

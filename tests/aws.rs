@@ -96,7 +96,9 @@ fn what_is_rejected_is_on_the_parking_queue_with_its_reason() {
         ("SourceMessageId", &id),
     ];
     let expected: BTreeMap<String, String> = attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let parked: Vec<_> = parked.into_iter().map(|parked| (parked.body, parked.attributes)).collect();
+    let mut parked: Vec<_> = parked.into_iter().map(|parked| (parked.body, parked.attributes)).collect();
+    let sent: Vec<_> = parked.iter_mut().filter_map(|(_, attributes)| attributes.remove("FirstSent")).collect();
+    assert_eq!(sent.len(), 1);
     assert_eq!(parked, [(body.to_owned(), expected)]);
 }
 

@@ -10,7 +10,8 @@ use std::{
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use chat_signup_import::{
-    admin::Admin, answer::Answer, chat::Chat, config, handler::Handler, import::Importer, queue::Queue,
+    admin::Admin, answer::Answer, breaker::Breaker, chat::Chat, config, handler::Handler, import::Importer, pace::Pace,
+    queue::Queue,
 };
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
@@ -84,8 +85,13 @@ impl World {
             chat: Chat::new(&tencent.url().parse().unwrap()).unwrap(),
             rules: config::rules(setting).unwrap(),
             slots: Semaphore::new(10),
+            import_pace: Pace::new(10_000, 1, || 0),
+            check_pace: Pace::new(10_000, 1, || 0),
+            breaker: Breaker::new(|| 0),
+            late_after: Duration::from_hours(1),
             request_timeout: Duration::from_millis(400),
             random,
+            clock,
         };
         Self { tencent, cloud, importer }
     }
@@ -94,7 +100,7 @@ impl World {
     async fn import(&self, user: &str) -> (&'static str, String) {
         let body = json!({"userId": user, "nickname": "Nick"}).to_string();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        let attempt = self.importer.import(&body, deadline).await.pop().unwrap();
+        let attempt = self.importer.import(&body, None, deadline).await.pop().unwrap();
         let code = attempt.outcome.cause().map(|cause| cause.code.to_string()).unwrap_or_default();
         (attempt.outcome.label(), code)
     }
@@ -111,6 +117,7 @@ impl World {
             importer: self.importer,
             queue,
             max_in_flight: 10,
+            max_age: Duration::from_hours(96),
             random: || 0,
             clock: SystemTime::now,
             metrics: |_, _, _| {},
@@ -144,7 +151,7 @@ async fn sends_what_there_is_and_leaves_out_what_is_absent() {
         r#"{"userId":"ada","nickname":"Ada","avatarUrl":"https://example.com/ada.png"}"#,
         r#"{"userId":"grace","nickname":null,"avatarUrl":""}"#,
     ] {
-        world.importer.import(body, deadline).await;
+        world.importer.import(body, None, deadline).await;
     }
     let bodies: Vec<String> = world.tencent.calls().into_iter().map(|call| call.body).collect();
     assert_eq!(
@@ -199,6 +206,8 @@ async fn has_an_outcome_for_every_broken_answer() {
     for (user, reply, _) in &cases {
         // Twice, so that the one retry meets it too.
         world.tencent.script(user, [reply.clone(), reply.clone()]);
+        // Each call may be a probe.
+        forward(Duration::from_secs(11));
         let (label, code) = world.import(user).await;
         outcomes.push(format!("{user}: {label} {code}"));
     }
@@ -253,6 +262,8 @@ async fn makes_one_call_for_a_failure_that_tencent_tells() {
         let user = format!("user-{code}");
         world.tencent.script(&user, [Reply::Code(code)]);
         world.import(&user).await;
+        // 70050 asks for a minute's silence.
+        forward(Duration::from_secs(61));
     }
     assert_eq!(world.tencent.calls().len(), 6);
 }
@@ -268,6 +279,7 @@ async fn loses_nothing_when_half_of_all_calls_fail_at_random() {
             let mut count = 1;
             while world.import(&format!("user-{user}")).await != IMPORTED {
                 count += 1;
+                forward(Duration::from_secs(11));
             }
             counts.push(count);
         }
@@ -278,10 +290,40 @@ async fn loses_nothing_when_half_of_all_calls_fail_at_random() {
 }
 
 #[tokio::test]
+async fn goes_on_as_before_once_a_probe_is_answered() {
+    let world = World::start().await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    let mut codes = Vec::new();
+    for _ in 0..6 {
+        codes.push(world.import("ada").await.1);
+    }
+    forward(Duration::from_secs(11));
+    // A probe that fails keeps it open; one that is answered closes it.
+    codes.extend([world.import("ada").await.1, world.import("ada").await.1]);
+    forward(Duration::from_secs(11));
+    world.tencent.always(None);
+    let after = [world.import("ada").await, world.import("grace").await];
+    let told = ["70500", "70500", "70500", "70500", "70500", "breaker_open", "70500", "breaker_open"];
+    assert_eq!((codes, after), (told.map(str::to_owned).to_vec(), [IMPORTED, IMPORTED]));
+}
+
+/// A new code may be one user's: it must not keep the others from being imported.
+#[tokio::test]
+async fn holds_off_for_no_code_that_it_does_not_know() {
+    let world = World::start().await;
+    world.tencent.always(Some(Reply::Code(99_999)));
+    let mut codes = Vec::new();
+    for _ in 0..10 {
+        codes.push(world.import("ada").await.1);
+    }
+    assert_eq!(codes, ["99999"; 10]);
+}
+
+#[tokio::test]
 async fn ignores_another_detail_type() {
     let world = World::start().await;
     let body = json!({"detail-type": "UserDeleted", "detail": {"userId": "ada"}}).to_string();
-    let attempts = world.importer.import(&body, tokio::time::Instant::now() + Duration::from_secs(1)).await;
+    let attempts = world.importer.import(&body, None, tokio::time::Instant::now() + Duration::from_secs(1)).await;
     let labels: Vec<&str> = attempts.iter().map(|attempt| attempt.outcome.label()).collect();
     assert_eq!((labels, world.tencent.calls().len()), (vec!["ignored"], 0));
 }

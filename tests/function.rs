@@ -1,7 +1,10 @@
 //! The binary itself, behind Lambda's runtime API: what it answers, sends and writes.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use local::{
     cloud::{Cloud, Delayed, Fault, Sent},
@@ -37,6 +40,8 @@ impl World {
             ("QUEUE_URL", QUEUE),
             ("PARKING_QUEUE_URL", PARKING),
             ("SIGNUP_DETAIL_TYPE", "UserSignedUp"),
+            ("CHAT_RATE_LIMIT", "10000"),
+            ("MAX_CONCURRENCY", "1"),
         ];
         all.extend_from_slice(settings);
         let function = Function::start(BINARY, &all).await.unwrap();
@@ -73,9 +78,17 @@ impl World {
 fn record(id: &str, body: &Value) -> Value {
     json!({
         "messageId": id, "receiptHandle": format!("receipt-{id}"), "body": body.to_string(),
-        "attributes": {"ApproximateReceiveCount": "2"}, "messageAttributes": {},
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": null}, "messageAttributes": {},
         "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:signups",
     })
+}
+
+/// A record that was sent so many hours ago.
+fn old_record(id: &str, body: &Value, hours: u64) -> Value {
+    let sent = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_hours(hours)).unwrap();
+    let mut record = record(id, body);
+    *record.pointer_mut("/attributes/SentTimestamp").unwrap() = json!(sent.as_millis().to_string());
+    record
 }
 
 fn batch(users: &[&str]) -> String {
@@ -169,6 +182,126 @@ async fn imports_the_document_of_every_sender_and_writes_nothing_personal_of_it(
             sender.name
         );
     }
+}
+
+#[tokio::test]
+async fn has_what_the_rate_left_no_time_for_come_back_soon() {
+    let world = World::start(&[("CHAT_RATE_LIMIT", "2")]).await;
+    let users: Vec<String> = (0..10).map(|user| format!("user-{user}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    // One call a second, the first after one; half a second is kept free at the end.
+    world.function.invoke(&batch(&users), Duration::from_millis(3500)).await.unwrap();
+    let paced = world.lines().iter().filter(|line| line.ends_with("WARN deferred paced")).count();
+    let delays: Vec<i64> = world.cloud.delayed().iter().map(|delayed| delayed.seconds).collect();
+    assert_eq!((world.tencent.accounts().len(), paced, delays.len()), (2, 8, 8));
+    assert!(delays.iter().all(|seconds| (1..=6).contains(seconds)), "{delays:?}");
+}
+
+#[tokio::test]
+async fn calls_nobody_but_a_probe_while_the_service_fails() {
+    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    let users: Vec<String> = (0..20).map(|user| format!("user-{user}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let answer = world.invoke(&batch(&users)).await;
+    let held = world.lines().iter().filter(|line| line.ends_with("WARN deferred breaker_open")).count();
+    let back = answer.matches("itemIdentifier").count();
+    assert_eq!((world.tencent.calls().len(), held, back, world.cloud.delayed().len()), (5, 15, 20, 20));
+}
+
+#[tokio::test]
+async fn calls_nobody_after_the_signature_was_refused_too_often() {
+    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    world.tencent.script("a", [Reply::Code(70050)]);
+    let answer = world.invoke(&batch(&["a", "b", "c"])).await;
+    let shortest = world.cloud.delayed().iter().map(|delayed| delayed.seconds).min().unwrap();
+    assert_eq!(
+        (answer, world.lines(), world.tencent.calls().len(), shortest >= 60),
+        (
+            failures(&["a", "b", "c"]),
+            vec!["a ERROR blocked 70050".into(), "b ERROR blocked silent".into(), "c WARN blocked silent".to_owned()],
+            1,
+            true
+        )
+    );
+}
+
+/// A redelivery that comes late may hold an old name.
+#[tokio::test]
+async fn leaves_an_account_alone_that_a_late_redelivery_finds() {
+    let world = World::start(&[]).await;
+    world.invoke(r#"{"userId":"ada","nickname":"New"}"#).await;
+    let records = [
+        old_record("m1", &json!({"userId": "ada", "nickname": "Old"}), 2),
+        old_record("m2", &json!({"userId": "grace", "nickname": "Grace"}), 2),
+        old_record("m3", &json!({"userId": "joan", "nickname": "Joan"}), 0),
+    ];
+    let answer = world.invoke(&json!({"Records": records}).to_string()).await;
+    let names: Vec<_> = world.tencent.accounts().into_values().map(|account| account.nick.unwrap()).collect();
+    let checks = world.tencent.calls().iter().filter(|call| call.command == "account_check").count();
+    let lines: Vec<String> = world.lines().into_iter().filter(|line| line.starts_with('m')).collect();
+    assert_eq!(
+        (answer.as_str(), names, checks, lines),
+        (
+            NOTHING_FAILED,
+            ["New", "Grace", "Joan"].map(str::to_owned).to_vec(),
+            2,
+            ["m1 INFO present -", "m2 INFO imported -", "m3 INFO imported -"].map(str::to_owned).to_vec()
+        )
+    );
+}
+
+/// A parked message that is moved back has a new time of its own.
+#[tokio::test]
+async fn knows_a_parked_message_by_the_time_at_which_it_was_sent_at_first() {
+    let world = World::start(&[]).await;
+    world.tencent.script("ada", [Reply::Code(70398)]);
+    let record = old_record("m1", &json!({"userId": "ada", "nickname": "Old"}), 2);
+    world.invoke(&json!({"Records": [record.clone()]}).to_string()).await;
+    let sent = world.cloud.sent().remove(0).attributes.remove("FirstSent").unwrap();
+    world.invoke(r#"{"userId":"ada","nickname":"New"}"#).await;
+    let mut moved = old_record("m2", &json!({"userId": "ada", "nickname": "Old"}), 0);
+    moved["messageAttributes"] = json!({"FirstSent": {"stringValue": sent, "dataType": "String"}});
+    world.invoke(&json!({"Records": [moved]}).to_string()).await;
+    let kept = world.tencent.accounts().remove("ada").unwrap().nick;
+    let first = record.pointer("/attributes/SentTimestamp").unwrap().as_str().map(str::to_owned);
+    assert_eq!((Some(sent), kept.as_deref()), (first, Some("New")));
+}
+
+/// Twenty calls a second; after a refusal ten. A call is never early, so the shortest time of all is a sound bound.
+#[tokio::test]
+async fn keeps_calls_apart_and_further_apart_after_a_refused_rate() {
+    let world = World::start(&[("CHAT_RATE_LIMIT", "21")]).await;
+    world.tencent.script("a", [Reply::Code(60007)]);
+    world.invoke(&batch(&["a", "b", "c", "d", "e", "f"])).await;
+    let calls = world.tencent.calls();
+    let took = calls.last().unwrap().at - calls[0].at;
+    assert!(calls.len() == 6 && took >= Duration::from_millis(490), "{} calls in {took:?}", calls.len());
+}
+
+#[tokio::test]
+async fn keeps_what_has_expired_on_its_queue_where_nothing_is_parked() {
+    let world = World::start(&[("PARKING_QUEUE_URL", "")]).await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    let answer = world.invoke(&json!({"Records": [old_record("old", &json!({"userId": "a"}), 200)]}).to_string()).await;
+    assert_eq!((answer, world.lines()), (failures(&["old"]), vec!["old WARN deferred 70500".to_owned()]));
+}
+
+#[tokio::test]
+async fn parks_what_still_fails_when_it_has_expired() {
+    let world = World::start(&[]).await;
+    world.tencent.always(Some(Reply::Code(70500)));
+    let old = |id: &str, hours| old_record(id, &json!({ "userId": id }), hours);
+    let answer = world.invoke(&json!({"Records": [old("young", 95), old("old", 100)]}).to_string()).await;
+    let parked: Vec<_> = world.cloud.sent().into_iter().map(|sent| sent.attributes["Reason"].clone()).collect();
+    assert_eq!(
+        (answer, parked, world.lines()),
+        (
+            failures(&["young"]),
+            vec!["100 hours old and still failing: 70500 (internal service error)".to_owned()],
+            vec!["old ERROR rejected expired".to_owned(), "young WARN deferred 70500".to_owned()]
+        )
+    );
 }
 
 /// Okta's hook tells of two new users, and of something else between them.

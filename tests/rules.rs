@@ -111,7 +111,7 @@ fn admits_plain_http_to_loopback_only() {
 fn takes_an_empty_setting_for_an_absent_one_and_trims_the_others() {
     let config = [("CHAT_REGION", "tokyo"), ("CHAT_SECRET_ID", "key"), ("CHAT_ENDPOINT", ""), ("QUEUE_URL", " ")];
     let config = settings(&config).unwrap();
-    assert_eq!((config.queue_url, config.request_timeout, config.max_in_flight), (None, Duration::from_secs(5), 10));
+    assert_eq!((config.queue_url, config.request_timeout, config.max_in_flight), (None, Duration::from_secs(5), 40));
 }
 
 /// Takes an event apart and gives each message as `id receives group body`, or the error.
@@ -446,7 +446,17 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
         line.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
         line
     };
-    let names = ["Blocked", "ColdStart", "Deferred", "FittedProfiles", "Ignored", "Imported", "OddUserIds", "Rejected"];
+    let names = [
+        "Blocked",
+        "ColdStart",
+        "Deferred",
+        "FittedProfiles",
+        "Ignored",
+        "Imported",
+        "OddUserIds",
+        "Present",
+        "Rejected",
+    ];
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
     assert_eq!(
         lines,
@@ -456,7 +466,7 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
                 json!(names.map(count)),
                 json!({
                     "Blocked": 0, "ColdStart": 1, "Deferred": 0, "FittedProfiles": 1, "Ignored": 0, "Imported": 1,
-                    "OddUserIds": 1, "Rejected": 1
+                    "OddUserIds": 1, "Present": 0, "Rejected": 1
                 })
             ),
             line(

@@ -38,12 +38,14 @@ pub struct Meaning {
 /// The advice where nothing has to be done.
 pub const WAIT: &str = "nothing: it is tried again by itself";
 const TICKET: &str = "nothing at first; if it lasts, ask Tencent with the RequestId";
-const KEY: &str = "check sdkAppId, identifier and secretKey in the secret; the console has a UserSig tool";
+/// The advice where the key, or what goes with it, is wrong.
+pub const KEY: &str = "check sdkAppId, identifier and secretKey in the secret; the console has a UserSig tool";
 const HOST: &str = "check that CHAT_REGION or CHAT_ENDPOINT belongs to the app";
 const ADMIN: &str = "set identifier in the secret to an administrator of the app";
 const APP: &str = "check the app's account integration in Tencent's console, or ask Tencent";
 const PLAN: &str = "buy, renew or upgrade the app's plan";
-const SLOWER: &str = "lower the function's concurrency; other callers of the app count too";
+const UNKNOWN: &str = "a code this function does not know";
+const SLOWER: &str = "lower CHAT_RATE_LIMIT; other callers of the app count too";
 const DEFECT: &str = "report a defect of this function: it built a wrong request";
 const USER: &str = "correct the user ID at its source, then send the parked message again";
 const PROFILE: &str = "correct nickname or picture, then send the parked message again";
@@ -55,6 +57,12 @@ pub enum Retry {
     NewConnection,
     /// A key read anew and a new signature.
     NewCredentials,
+}
+
+/// Tells whether the service itself has failed, and not only this call. A code that is not known may be one user's.
+pub fn is_of_service(failure: &Failure) -> bool {
+    let Meaning { fate, text, .. } = meaning(failure);
+    fate == Transient && text != UNKNOWN
 }
 
 /// Tells whether a first failure is worth one more call. All other retries belong to the queue.
@@ -145,6 +153,6 @@ fn of_code(code: i64) -> (Fate, &'static str, &'static str) {
         70114 => (Permanent, "restricted for security reasons", "ask Tencent why"),
         60003 | 60015 | 70101 | 70113 | 70206 => (Permanent, "request body refused", DEFECT),
 
-        _ => (Transient, "a code this function does not know", "look it up in Tencent's error codes and report it"),
+        _ => (Transient, UNKNOWN, "look it up in Tencent's error codes and report it"),
     }
 }
