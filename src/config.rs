@@ -89,7 +89,7 @@ impl Config {
         let rate_limit = number("CHAT_RATE_LIMIT", 200, 2..=10_000);
         let max_concurrency = number("MAX_CONCURRENCY", 5, 1..=1_000);
         let late_after = number("LATE_AFTER_MINUTES", 60, 1..=20_160);
-        let max_age = number("MAX_AGE_HOURS", 96, 1..=336);
+        let max_age = number("MAX_AGE_HOURS", 96, 1..=330);
         if let (Some(limit), Some(concurrency)) = (rate_limit, max_concurrency)
             && concurrency > (limit / 2).min(CHECK_RATE_LIMIT)
         {

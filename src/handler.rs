@@ -30,6 +30,9 @@ const CLOSING_TIME_EACH: Duration = Duration::from_micros(200);
 /// What is kept free for the answer alone.
 const ANSWER_TIME: Duration = Duration::from_millis(150);
 
+/// From this receive on a message is kept by us, with its reason, before its queue gives it up after 1000 (SQS's most).
+const LAST_RECEIVES: u32 = 950;
+
 /// What is taken for the time there is when the deadline lies in the past, as cargo-lambda's emulator states it.
 const UNKNOWN_TIME: Duration = Duration::from_secs(30);
 
@@ -168,9 +171,11 @@ impl Handler {
         let work = async {
             let mut attempts = self.importer.import(&message.body, message.first_sent, deadline).await;
             let age = message.sent.and_then(|sent| (self.clock)().duration_since(sent).ok());
+            let is_last = message.receives >= LAST_RECEIVES;
             // Without a place to keep it, the queue is the better one.
-            if let Some(age) = age.filter(|age| *age >= self.max_age && self.queue.parks()) {
-                let expired = |attempt: Attempt| Attempt { outcome: attempt.outcome.expired(age), ..attempt };
+            if (is_last || age.is_some_and(|age| age >= self.max_age)) && self.queue.parks() {
+                let age = age.unwrap_or_default();
+                let expired = |attempt: Attempt| Attempt { outcome: attempt.outcome.expired(age, is_last), ..attempt };
                 attempts = attempts.into_iter().map(expired).collect();
             }
             let mut outcomes = attempts.iter().map(|attempt| &attempt.outcome);

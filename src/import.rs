@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// Least time in which a call is started: one that could not end is not worth its place in the rate.
-const SHORTEST_CALL: Duration = Duration::from_millis(200);
+const SHORTEST_CALL: Duration = Duration::from_millis(300);
 
-/// What is kept free of a call's time, so that it ends before the invocation's work does.
-const LAST_WORD: Duration = Duration::from_millis(50);
+/// What is kept free of a call's time, so that what it rejects can be parked before the invocation's work ends.
+const LAST_WORD: Duration = Duration::from_millis(150);
 /// How long Tencent itself tries. Who has waited so long in vain knows that it fails.
 const TENCENTS_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -201,11 +201,12 @@ impl Outcome {
         }
     }
 
-    /// It has failed for longer than is worth trying: it is `age` old. What was not tried does not expire.
+    /// It has failed for longer than is worth trying: it is `age` old. What was not tried does not expire, unless this
+    /// `is_last` chance to keep it with a reason.
     #[must_use]
-    pub fn expired(self, age: Duration) -> Self {
+    pub fn expired(self, age: Duration, is_last: bool) -> Self {
         match self {
-            Self::Deferred(cause) | Self::Blocked(cause) if cause.turn == Turn::Had => {
+            Self::Deferred(cause) | Self::Blocked(cause) if is_last || cause.turn == Turn::Had => {
                 let hours = age.as_secs() / 3600;
                 let meaning = format!("{hours} hours old and still failing: {} ({})", cause.code, cause.meaning);
                 let advice = "put the cause right, then redrive the parking queue";

@@ -5,7 +5,7 @@
 //! one gap after its start. So the calls of one place are a gap apart, across cold starts, freezes and kills.
 //!
 //! On its way a call may be held up, and come close to the next one. Of every place one call more is allowed for in
-//! each second, so that the limit holds as long as none is held up for longer than a gap.
+//! each second, so that the limit holds as long as none is held up for longer than half a gap.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,10 +14,10 @@ use std::{
 
 use tokio::{sync, time::Instant};
 
-/// Most that a refused rate widens the gap.
-const MOST_WIDENING: f64 = 64.0;
 /// Longest gap: an invocation has to have time for some calls, or it would never see the rate recover.
 const LONGEST_GAP: Duration = Duration::from_secs(4);
+/// How long without a refusal ends all widening.
+const FORGOTTEN: Duration = Duration::from_mins(5);
 /// How long one widening stands for all refusals: they are of calls that were under way together.
 const ONE_REFUSAL: Duration = Duration::from_secs(1);
 /// What a call that was answered takes back of the widening, on average.
@@ -57,12 +57,15 @@ impl Pace {
     /// Begins an invocation: another environment may have called just before, in the same place.
     pub fn begin(&self, now: Instant) {
         let state = &mut *self.state();
+        if state.refused_at.is_some_and(|at| now.saturating_duration_since(at) >= FORGOTTEN) {
+            state.widening = 1.0;
+        }
         let first = now + self.gap(state);
         state.next = Some(state.next.map_or(first, |next| next.max(first)));
     }
 
     fn gap(&self, state: &State) -> Duration {
-        self.gap.mul_f64(state.widening).min(LONGEST_GAP)
+        self.gap.mul_f64(state.widening)
     }
 
     /// Waits until a call may be made, which then has to be made at once; `false` if that is after `latest`.
@@ -99,7 +102,8 @@ impl Pace {
         let state = &mut *self.state();
         if state.refused_at.is_none_or(|at| now.saturating_duration_since(at) >= ONE_REFUSAL) {
             state.refused_at = Some(now);
-            state.widening = (state.widening * 2.0).min(MOST_WIDENING);
+            let widest = LONGEST_GAP.as_secs_f64() / self.gap.as_secs_f64();
+            state.widening = (state.widening * 2.0).min(widest).max(1.0);
             let next = now + self.gap(state);
             state.next = Some(state.next.map_or(next, |other| other.max(next)));
         }

@@ -280,6 +280,20 @@ async fn keeps_calls_apart_and_further_apart_after_a_refused_rate() {
 }
 
 #[tokio::test]
+async fn parks_what_its_queue_would_soon_give_up() {
+    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    world.tencent.script("a", [Reply::Code(70050)]);
+    let mut last = record("b", &json!({"userId": "b"}));
+    last["attributes"]["ApproximateReceiveCount"] = json!("950");
+    let first = record("a", &json!({"userId": "a"}));
+    let answer = world.invoke(&json!({"Records": [first, last]}).to_string()).await;
+    assert_eq!(
+        (answer, world.lines()),
+        (failures(&["a"]), vec!["a ERROR blocked 70050".to_owned(), "b ERROR rejected expired".to_owned()])
+    );
+}
+
+#[tokio::test]
 async fn keeps_what_has_expired_on_its_queue_where_nothing_is_parked() {
     let world = World::start(&[("PARKING_QUEUE_URL", "")]).await;
     world.tencent.always(Some(Reply::Code(70500)));

@@ -138,6 +138,22 @@ fn slows_down_once_for_refusals_of_one_moment_and_recovers_bit_by_bit() {
     assert_eq!([before, once, twice, recovering, recovered], [10, 20, 40, 34, 10]);
 }
 
+/// An invocation always has time for some calls, and five minutes without a refusal end all of it.
+#[test]
+fn is_never_slowed_down_for_good() {
+    let pace = Pace::new(2, 1, || 0);
+    let mut now = Instant::now();
+    for _ in 0..20 {
+        pace.slow_down(now);
+        now += SECOND * 2;
+    }
+    let longest = |now: Instant| {
+        pace.begin(now);
+        pace.take(now).unwrap_err() - now
+    };
+    assert_eq!([longest(now), longest(now + SECOND * 300)], [SECOND * 4, SECOND]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn waits_for_no_call_that_would_be_after_the_deadline() {
     let pace = Pace::new(2, 1, || 0);
