@@ -28,7 +28,7 @@ pub struct Pace {
     gap: Duration,
     random: fn() -> u32,
     state: Mutex<State>,
-    /// Whoever has it is the next to call, so that a refusal is felt by all that still wait.
+    /// Whoever has it is the next to call: those that wait go in order, and only one of them has a timer.
     turnstile: sync::Mutex<()>,
 }
 
