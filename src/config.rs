@@ -155,13 +155,13 @@ fn format(name: &str, custom: Option<String>, event_type: Option<String>) -> Res
     let missing =
         |setting: &str, what: &str| Err(format!("{setting} is not set: must be {what}, with SIGNUP_FORMAT {name}"));
     match (name, custom, event_type) {
-        ("custom", Some(text), None) => {
+        (_, _, Some(value)) if name != "cloudevents" => only("SIGNUP_CLOUDEVENT_TYPE", value, "cloudevents"),
+        ("custom", Some(text), _) => {
             Format::parse(&text).map_err(|error| format!("SIGNUP_CUSTOM_FORMAT is {text:?}: must be a format: {error}"))
         }
         ("custom", None, _) => missing("SIGNUP_CUSTOM_FORMAT", "a format, as JSON"),
         ("cloudevents", _, None) => missing("SIGNUP_CLOUDEVENT_TYPE", "the type of a sign-up"),
         (_, Some(text), _) => only("SIGNUP_CUSTOM_FORMAT", text, "custom"),
-        (_, None, Some(value)) if name != "cloudevents" => only("SIGNUP_CLOUDEVENT_TYPE", value, "cloudevents"),
         (name, None, event_type) => {
             let mut presets = formats::presets().map_err(|error| error.to_string())?;
             let names = presets.keys().cloned().collect::<Vec<_>>().join(", ");

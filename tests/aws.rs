@@ -332,7 +332,7 @@ fn the_templates_parameters_are_the_functions_settings() {
         let id = world.send(&sender("custom").text()).await.unwrap();
         let custom = (signup_settings(&world).await, outcomes(&world.follow(&id).await.unwrap()).join(" "));
         let refused = world.deploy(binary, &[("SignupFormat", "cloudevents")]).await.is_err();
-        let default = [("SignupFormat", "default"), ("SignupCustomFormat", ""), ("ProfileRule", "fit")];
+        let default = [("SignupFormat", "default"), ("ProfileRule", "fit")];
         world.deploy(binary, &default).await.unwrap();
         (provider, custom, refused)
     });
@@ -340,8 +340,8 @@ fn the_templates_parameters_are_the_functions_settings() {
     assert_eq!(
         (provider, custom, refused),
         (
-            imported(["reject", "", "", "-", "okta", "sha256"]),
-            imported(["reject", "", sender("custom").settings[1].1, "-", "custom", "as-is"]),
+            imported(["reject", "-", "-", "-", "okta", "sha256"]),
+            imported(["reject", "-", sender("custom").settings[1].1, "-", "custom", "as-is"]),
             true
         )
     );

@@ -366,6 +366,11 @@ fn tells_all_wrong_settings_of_a_signup_at_once() {
             error(&[("SIGNUP_FORMAT", "cloudevents")]),
             error(&[("SIGNUP_FORMAT", "clerk"), ("SIGNUP_CUSTOM_FORMAT", "{}")]),
             error(&[("SIGNUP_CLOUDEVENT_TYPE", "x")]),
+            error(&[
+                ("SIGNUP_FORMAT", "custom"),
+                ("SIGNUP_CUSTOM_FORMAT", r#"{"userId":["/id"]}"#),
+                ("SIGNUP_CLOUDEVENT_TYPE", "x"),
+            ]),
         ],
         [
             "SIGNUP_FORMAT is \"auth1\": must be one of auth0, auth0-logs, clerk, cloudevents, cognito, default, \
@@ -376,6 +381,7 @@ fn tells_all_wrong_settings_of_a_signup_at_once() {
             "SIGNUP_CUSTOM_FORMAT is not set: must be a format, as JSON, with SIGNUP_FORMAT custom",
             "SIGNUP_CLOUDEVENT_TYPE is not set: must be the type of a sign-up, with SIGNUP_FORMAT cloudevents",
             "SIGNUP_CUSTOM_FORMAT is \"{}\": must not be set unless SIGNUP_FORMAT is custom",
+            "SIGNUP_CLOUDEVENT_TYPE is \"x\": must not be set unless SIGNUP_FORMAT is cloudevents",
             "SIGNUP_CLOUDEVENT_TYPE is \"x\": must not be set unless SIGNUP_FORMAT is cloudevents",
         ]
     );
