@@ -2,9 +2,12 @@
 //!
 //! It describes a failure and does not judge it; what follows is said in [`crate::outcome`].
 
-use std::{sync::LazyLock, time::Duration};
+mod http;
 
-use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::future::BoxFuture;
+use reqwest::Url;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category, json};
@@ -14,8 +17,8 @@ use crate::{admin::Credentials, signup::Signup, user_id::UserId};
 /// The commands, as Tencent's documentation names them.
 const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
 const ACCOUNT_CHECK: &str = "v4/im_open_login_svc/account_check";
-/// Longest answer that is read, in bytes; a true one has some 100.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Most accounts of one `account_check` (its page).
+pub const MAX_CHECKED: usize = 100;
 /// Longest `ErrorInfo` that is passed on, in characters.
 const MAX_INFO_CHARS: usize = 256;
 /// Longest `RequestId` that is passed on, in bytes.
@@ -49,11 +52,18 @@ pub enum Failure {
     Interrupted,
 }
 
+/// What carries a request to Tencent: the network, or the simulation of it in which days pass in a moment.
+pub trait Carrier: Send + Sync {
+    /// Posts `body`, JSON, to `url` and brings back the body of the answer. Dropped, the request is given up.
+    ///
+    /// # Errors
+    /// Anything but HTTP 200 with a body of at most 64 KiB; never [`Failure::Refused`] or [`Failure::Timeout`].
+    fn carry(&self, url: Url, body: Vec<u8>, connection: Connection) -> BoxFuture<'_, Result<Vec<u8>, Failure>>;
+}
+
 /// A client of one app's REST API.
 pub struct Chat {
-    pooled: Client,
-    // Made when first needed: loading the root certificates again takes some 20 ms.
-    unpooled: LazyLock<Result<Client, reqwest::Error>>,
+    carrier: Box<dyn Carrier>,
     endpoint: Url,
 }
 
@@ -107,7 +117,12 @@ impl Chat {
     /// # Errors
     /// When the system's root certificates cannot be loaded.
     pub fn new(endpoint: &Url) -> Result<Self, reqwest::Error> {
-        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)), endpoint: endpoint.clone() })
+        Ok(Self::over(Box::new(http::Http::new()?), endpoint))
+    }
+
+    /// Makes a client whose requests are carried by `carrier`.
+    pub fn over(carrier: Box<dyn Carrier>, endpoint: &Url) -> Self {
+        Self { carrier, endpoint: endpoint.clone() }
     }
 
     /// Imports one account.
@@ -123,24 +138,22 @@ impl Chat {
         self.post(ACCOUNT_IMPORT, call, &request).await.map(drop)
     }
 
-    /// Tells whether an account is known to be there.
+    /// Finds those of at most [`MAX_CHECKED`] accounts that are known to be there.
     ///
     /// # Errors
     /// As of [`Chat::account_import`].
-    pub async fn account_check(&self, call: Call<'_>, user_id: &UserId) -> Result<bool, Failure> {
-        let request = json!({"CheckItem": [{"UserID": user_id.reveal()}]});
-        let answer = self.post(ACCOUNT_CHECK, call, &request).await?;
-        let items = answer.result_item.unwrap_or_default();
-        let said = |name: &str| items.pointer(&format!("/0/{name}")).and_then(Value::as_str);
-        Ok(said("UserID") == Some(user_id.reveal()) && said("AccountStatus") == Some("Imported"))
+    pub async fn account_check(&self, call: Call<'_>, user_ids: &HashSet<UserId>) -> Result<HashSet<UserId>, Failure> {
+        let items: Vec<Value> = user_ids.iter().map(|user_id| json!({"UserID": user_id.reveal()})).collect();
+        let answer = self.post(ACCOUNT_CHECK, call, &json!({"CheckItem": items})).await?;
+        let items = answer.result_item.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_imported = |item: &&Value| item.get("AccountStatus").and_then(Value::as_str) == Some("Imported");
+        let imported = items.iter().filter(is_imported).filter_map(|item| item.get("UserID")?.as_str());
+        let imported: HashSet<&str> = imported.collect();
+        Ok(user_ids.iter().filter(|user_id| imported.contains(user_id.reveal())).cloned().collect())
     }
 
     async fn post(&self, command: &str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
         let Call { credentials, random, timeout, connection } = call;
-        let client = match connection {
-            Connection::Pooled => &self.pooled,
-            Connection::New => self.unpooled.as_ref().map_err(|_| Failure::NoConnection)?,
-        };
         let user_sig = credentials.user_sig.expose_secret();
         let mut url = self.endpoint.clone();
         url.set_path(command);
@@ -151,18 +164,8 @@ impl Chat {
             .append_pair("random", &random.to_string())
             .append_pair("contenttype", "json");
         let text = serde_json::to_vec(request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
-        // The error goes no further than here: it has the URL in it, and the URL has the signature.
-        let broken =
-            |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
-        let call = async {
-            let request = client.post(url).header("content-type", "application/json").body(text);
-            let response = request.send().await.map_err(broken)?;
-            if response.status() != StatusCode::OK {
-                return Err(Failure::Status(response.status().as_u16()));
-            }
-            verdict(&body(response).await?, user_sig)
-        };
-        tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::Timeout))
+        let answer = tokio::time::timeout(timeout, self.carrier.carry(url, text, connection)).await;
+        verdict(&answer.unwrap_or(Err(Failure::Timeout))?, user_sig)
     }
 }
 
@@ -192,27 +195,4 @@ fn verdict(body: &[u8], user_sig: &str) -> Result<Answer, Failure> {
 fn is_id(text: &str) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'='))
-}
-
-/// Reads the whole body, as far as a true answer can go.
-async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreadable("the answer was cut off"))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Failure::Unreadable("the answer is longer than 64 KiB"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// Redirects are not followed: they would carry the signature to another host.
-fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .pool_max_idle_per_host(idle_connections)
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(reqwest::Error::without_url)
 }

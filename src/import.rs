@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::HashSet,
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +13,7 @@ use crate::{
     admin::Admin,
     breaker::{Breaker, Permit},
     chat::{Call, Chat, Connection, Failure},
+    check::Questions,
     event::Malformed,
     outcome::{
         Outcome,
@@ -44,6 +46,8 @@ pub struct Importer {
     pub import_pace: Pace,
     /// How fast `account_check` may be called.
     pub check_pace: Pace,
+    /// Which accounts are to be looked for.
+    pub questions: Questions,
     /// When nobody may be called.
     pub breaker: Breaker,
     /// Age from which on a sign-up is imported only if the account is not there.
@@ -119,8 +123,13 @@ impl Importer {
     /// A late redelivery may hold an old name: an account that is there is left alone.
     async fn check_and_import(&self, signup: &Signup, is_late: bool, turn: &Try) -> Result<Outcome, Outcome> {
         if is_late {
-            let check = async |call: Call<'_>| self.chat.account_check(call, &signup.user_id).await;
-            match self.with_retry(&self.check_pace, turn, check).await {
+            let mut is_present = self.is_present(&signup.user_id, turn).await;
+            if let Err(Outcome::Rejected(_)) = is_present {
+                // Another of the same call may be to blame.
+                let alone = || HashSet::from([signup.user_id.clone()]);
+                is_present = self.find(alone, turn).await.map(|found| !found.is_empty());
+            }
+            match is_present {
                 Ok(true) => return Ok(Outcome::Present),
                 // What is wrong with the account, the import tells better.
                 Ok(false) | Err(Outcome::Rejected(_)) => {}
@@ -129,6 +138,26 @@ impl Importer {
         }
         let import = async |call: Call<'_>| self.chat.account_import(call, signup).await;
         self.with_retry(&self.import_pace, turn, import).await.map(|()| Outcome::Imported)
+    }
+
+    /// Looks for an account, in one call with all others that are looked for by the time it is made.
+    async fn is_present(&self, user_id: &UserId, turn: &Try) -> Result<bool, Outcome> {
+        let mut question = self.questions.ask(user_id);
+        loop {
+            let round = self.questions.round().await;
+            // The call of an earlier round may have answered it.
+            if let Some(answer) = question.answer() {
+                return answer;
+            }
+            let found = self.find(|| round.user_ids(), turn).await;
+            round.tell(&found);
+        }
+    }
+
+    /// Finds which accounts are there; they are named when the call is made.
+    async fn find(&self, user_ids: impl Fn() -> HashSet<UserId>, turn: &Try) -> Result<HashSet<UserId>, Outcome> {
+        let check = async |call: Call<'_>| self.chat.account_check(call, &user_ids()).await;
+        self.with_retry(&self.check_pace, turn, check).await
     }
 
     /// Makes a call, and once more where that is worth it.

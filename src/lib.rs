@@ -15,6 +15,7 @@
 //! | [`pace`] | how fast calls may go |
 //! | [`breaker`] | when to call nobody |
 //! | [`outcome`] | what follows from each failure |
+//! | [`check`] | which accounts are looked for in one call |
 //! | [`import`] | how one sign-up is imported |
 //! | [`queue`] | how a message is delayed, put back or parked |
 //! | [`metrics`] | what is counted |
@@ -32,6 +33,7 @@ pub mod admin;
 pub mod answer;
 pub mod breaker;
 pub mod chat;
+pub mod check;
 pub mod config;
 pub mod event;
 pub mod formats;

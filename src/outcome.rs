@@ -23,7 +23,7 @@ const DEFERRED: Duration = Duration::from_secs(5);
 const BLOCKED: Duration = Duration::from_mins(1);
 
 /// What became of a message.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// The account is there. Acknowledged.
     Imported,

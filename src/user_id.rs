@@ -10,7 +10,7 @@ pub const MAX_USER_ID_BYTES: usize = 32;
 /// The ID of a user in Tencent Chat: 1 to 32 bytes of printable ASCII.
 ///
 /// It shows itself as a short hash, so that it cannot get into a log.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UserId(String);
 
 impl UserId {

@@ -10,8 +10,8 @@ use std::{
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use chat_signup_import::{
-    admin::Admin, answer::Answer, breaker::Breaker, chat::Chat, config, handler::Handler, import::Importer, pace::Pace,
-    queue::Queue,
+    admin::Admin, answer::Answer, breaker::Breaker, chat::Chat, check::Questions, config, handler::Handler,
+    import::Importer, pace::Pace, queue::Queue,
 };
 use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
@@ -87,6 +87,7 @@ impl World {
             slots: Semaphore::new(10),
             import_pace: Pace::new(10_000, 1, || 0),
             check_pace: Pace::new(10_000, 1, || 0),
+            questions: Questions::default(),
             breaker: Breaker::new(|| 0),
             late_after: Duration::from_hours(1),
             request_timeout: Duration::from_millis(400),

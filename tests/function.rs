@@ -245,10 +245,27 @@ async fn leaves_an_account_alone_that_a_late_redelivery_finds() {
         (
             NOTHING_FAILED,
             ["New", "Grace", "Joan"].map(str::to_owned).to_vec(),
-            2,
+            1,
             ["m1 INFO present -", "m2 INFO imported -", "m3 INFO imported -"].map(str::to_owned).to_vec()
         )
     );
+}
+
+/// Half as many checks a second are allowed as imports.
+#[tokio::test]
+async fn looks_for_many_late_accounts_in_one_call_and_for_each_alone_if_that_is_refused() {
+    let world = World::start(&[("MAX_IN_FLIGHT", "200")]).await;
+    let late = |n: usize| old_record(&format!("m{n}"), &json!({"userId": format!("user-{n}")}), 2);
+    let batch = |users: usize| json!({"Records": (0..users).map(late).collect::<Vec<_>>()}).to_string();
+    let checks = || world.tencent.calls().iter().filter(|call| call.command == "account_check").count();
+    world.invoke(&batch(100)).await;
+    let together = checks();
+    world.invoke(&batch(101)).await;
+    let two = checks();
+    world.tencent.script("account_check", [Reply::Code(70402)]);
+    world.invoke(&batch(3)).await;
+    let imports = world.tencent.calls().len() - checks();
+    assert_eq!((together, two - together, checks() - two, imports), (1, 2, 4, 101));
 }
 
 /// A parked message that is moved back has a new time of its own.

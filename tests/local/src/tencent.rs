@@ -180,7 +180,7 @@ impl Tencent {
         lock(&self.state).seen.clone()
     }
 
-    /// The next imports of this user are answered so; then it is the truth again.
+    /// The next imports of this user, or calls of this other command, are answered so; then it is the truth again.
     pub fn script(&self, user_id: &str, replies: impl IntoIterator<Item = Reply>) {
         lock(&self.state).scripts.entry(user_id.to_owned()).or_default().extend(replies);
     }
@@ -267,11 +267,13 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
 impl State {
     /// What the script, or chance, wants of this call.
     fn reply(&mut self, command: &str, user_id: &str) -> Option<Reply> {
-        if command != "account_import" {
-            return None;
-        }
-        if let Some(reply) = self.scripts.get_mut(user_id).and_then(VecDeque::pop_front) {
+        let is_import = command == "account_import";
+        let script = self.scripts.get_mut(if is_import { user_id } else { command });
+        if let Some(reply) = script.and_then(VecDeque::pop_front) {
             return Some(reply);
+        }
+        if !is_import {
+            return None;
         }
         if let Some((random, share)) = &mut self.faults
             && random.f64() < *share

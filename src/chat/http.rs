@@ -1,0 +1,73 @@
+//! How a request goes over the network: HTTP with connections that are kept.
+
+use std::sync::LazyLock;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+
+use super::{Carrier, Connection, Failure};
+
+/// Longest answer that is read, in bytes; one about 100 accounts has some 13,000.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// The network.
+pub struct Http {
+    pooled: Client,
+    // Made when first needed: loading the root certificates again takes some 20 ms.
+    unpooled: LazyLock<Result<Client, reqwest::Error>>,
+}
+
+impl Http {
+    /// Connects when first used.
+    ///
+    /// # Errors
+    /// When the system's root certificates cannot be loaded.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)) })
+    }
+
+    async fn post(&self, url: Url, body: Vec<u8>, connection: Connection) -> Result<Vec<u8>, Failure> {
+        let client = match connection {
+            Connection::Pooled => &self.pooled,
+            Connection::New => self.unpooled.as_ref().map_err(|_| Failure::NoConnection)?,
+        };
+        // The error goes no further than here: it has the URL in it, and the URL has the signature.
+        let broken =
+            |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
+        let request = client.post(url).header("content-type", "application/json").body(body);
+        let response = request.send().await.map_err(broken)?;
+        if response.status() != StatusCode::OK {
+            return Err(Failure::Status(response.status().as_u16()));
+        }
+        read(response).await
+    }
+}
+
+impl Carrier for Http {
+    fn carry(&self, url: Url, body: Vec<u8>, connection: Connection) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
+        self.post(url, body, connection).boxed()
+    }
+}
+
+/// Reads the whole body, as far as a true answer can go.
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Failure::Unreadable("the answer was cut off"))? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::Unreadable("the answer is longer than 64 KiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Redirects are not followed: they would carry the signature to another host.
+fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .pool_max_idle_per_host(idle_connections)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(reqwest::Error::without_url)
+}
