@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::sync::Notify;
+
 /// How many service failures in a row open the breaker.
 const FAILURES: u32 = 5;
 /// Shortest time between two probes while it is open; as much again is added at random.
@@ -18,6 +20,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 pub struct Breaker {
     random: fn() -> u32,
     state: Mutex<State>,
+    probed: Notify,
 }
 
 #[derive(Default)]
@@ -33,8 +36,10 @@ struct State {
 /// Why no call may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// The service has failed time and again, and whether it still does is being tried by another call, or not yet.
+    /// The service has failed time and again, the last time just now.
     Open,
+    /// The same, and whether it still does is being tried by another call.
+    Probing,
     /// The signature was refused too often.
     Silent,
 }
@@ -48,7 +53,22 @@ pub struct Permit<'a> {
 impl Breaker {
     /// Starts closed: calls may be made.
     pub fn new(random: fn() -> u32) -> Self {
-        Self { random, state: Mutex::default() }
+        Self { random, state: Mutex::default(), probed: Notify::new() }
+    }
+
+    /// Asks for a call, and waits for the answer of a probe that is under way: what is turned away may stay away for
+    /// long, though the service is back.
+    ///
+    /// # Errors
+    /// When nobody may be called now.
+    pub async fn wait(&self, clock: fn() -> SystemTime) -> Result<Permit<'_>, Held> {
+        loop {
+            let probed = self.probed.notified();
+            match self.admit(clock()) {
+                Err(Held::Probing) => probed.await,
+                other => return other,
+            }
+        }
     }
 
     /// Asks for a call.
@@ -62,7 +82,10 @@ impl Breaker {
         }
         let is_probe = state.failures >= FAILURES;
         if is_probe {
-            if state.probing || state.failed.is_some_and(|(at, wait)| is_within(wait, at, now)) {
+            if state.probing {
+                return Err(Held::Probing);
+            }
+            if state.failed.is_some_and(|(at, wait)| is_within(wait, at, now)) {
                 return Err(Held::Open);
             }
             state.probing = true;
@@ -123,6 +146,7 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             self.breaker.state().probing = false;
+            self.breaker.probed.notify_waiters();
         }
     }
 }

@@ -11,15 +11,24 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tracing::{Instrument, Level, error_span};
 
 use crate::{
+    admin::Admin,
     answer::{Answer, InvocationError},
+    breaker::Breaker,
+    chat::Chat,
+    check::Questions,
+    config::{CHECK_RATE_LIMIT, Config},
     event::{Invocation, Message},
     import::{Attempt, Importer},
     metrics::Tally,
     outcome::Outcome,
+    pace::Pace,
     queue::{Queue, QueueError},
 };
 
@@ -56,6 +65,22 @@ pub struct Handler {
     pub warm: AtomicBool,
 }
 
+/// What the function knows of the world but for its settings.
+pub struct Edge {
+    /// Tencent.
+    pub chat: Chat,
+    /// Secrets Manager.
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Gives numbers, each as likely as any other.
+    pub random: fn() -> u32,
+    /// Tells wall-clock time.
+    pub clock: fn() -> SystemTime,
+    /// Takes each invocation's metrics; the flag says whether it is the environment's first.
+    pub metrics: fn(&Tally, &Context, bool),
+}
+
 /// What became of one message.
 struct Report<'a> {
     message: &'a Message,
@@ -66,6 +91,35 @@ struct Report<'a> {
 }
 
 impl Handler {
+    /// Puts the function together.
+    pub fn new(config: Config, edge: Edge) -> Self {
+        let Edge { chat, secrets, sqs, random, clock, metrics } = edge;
+        let importer = Importer {
+            admin: Admin::new(secrets, config.secret_id, clock),
+            chat,
+            rules: config.rules,
+            slots: Semaphore::new(config.max_in_flight),
+            import_pace: Pace::new(config.rate_limit, config.max_concurrency, random),
+            check_pace: Pace::new(config.rate_limit.min(CHECK_RATE_LIMIT.into()), config.max_concurrency, random),
+            questions: Questions::default(),
+            breaker: Breaker::new(random),
+            late_after: config.late_after,
+            request_timeout: config.request_timeout,
+            random,
+            clock,
+        };
+        Self {
+            importer,
+            queue: Queue::new(sqs, config.queue_url, config.parking_queue_url),
+            max_in_flight: config.max_in_flight,
+            max_age: config.max_age,
+            random,
+            clock,
+            metrics,
+            warm: AtomicBool::new(false),
+        }
+    }
+
     /// Works through an invocation and answers before its deadline.
     ///
     /// # Errors

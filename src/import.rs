@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     admin::Admin,
-    breaker::{Breaker, Permit},
+    breaker::{Breaker, Held, Permit},
     chat::{Call, Chat, Connection, Failure},
     check::Questions,
     event::Malformed,
@@ -197,15 +197,21 @@ impl Importer {
         make: impl AsyncFn(Call<'_>) -> Result<T, Failure>,
     ) -> Result<Result<T, Failure>, Outcome> {
         let _slot = self.slots.acquire().await;
-        let permit = self.breaker.admit((self.clock)()).map_err(Outcome::held_off)?;
         let latest = turn.deadline.checked_sub(SHORTEST_CALL).unwrap_or(turn.deadline);
-        if Instant::now() > latest {
-            return Err(Outcome::out_of_time());
-        }
-        if !pace.wait(latest).await {
-            return Err(Outcome::paced());
-        }
-        let permit = self.breaker.admit_again(permit, (self.clock)()).map_err(Outcome::held_off)?;
+        let permit = loop {
+            let permit = self.breaker.wait(self.clock).await.map_err(Outcome::held_off)?;
+            if Instant::now() > latest {
+                return Err(Outcome::out_of_time());
+            }
+            if !pace.wait(latest).await {
+                return Err(Outcome::paced());
+            }
+            match self.breaker.admit_again(permit, (self.clock)()) {
+                // The turn has to be taken anew after the probe.
+                Err(Held::Probing) => {}
+                other => break other.map_err(Outcome::held_off)?,
+            }
+        };
         let started = Instant::now();
         let left = turn.deadline.saturating_duration_since(started).saturating_sub(LAST_WORD);
         let timeout = call.timeout.min(left);

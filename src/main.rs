@@ -3,26 +3,18 @@
 use std::{
     io::Write,
     process::ExitCode,
-    sync::atomic::AtomicBool,
     time::{Duration, SystemTime},
 };
 
 use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use chat_signup_import::{
-    admin::Admin,
-    breaker::Breaker,
     chat::Chat,
-    check::Questions,
-    config::{CHECK_RATE_LIMIT, Config},
-    handler::Handler,
-    import::Importer,
+    config::Config,
+    handler::{Edge, Handler},
     logs::Logs,
     metrics::Tally,
-    pace::Pace,
-    queue::Queue,
 };
 use lambda_runtime::{Context, Error, service_fn};
-use tokio::sync::Semaphore;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -45,33 +37,17 @@ async fn run() -> Result<(), Error> {
         .load()
         .await;
 
-    let importer = Importer {
-        admin: Admin::new(aws_sdk_secretsmanager::Client::new(&aws), config.secret_id, SystemTime::now),
+    let edge = Edge {
         chat: Chat::new(&config.endpoint)?,
-        rules: config.rules,
-        slots: Semaphore::new(config.max_in_flight),
-        import_pace: Pace::new(config.rate_limit, config.max_concurrency, random),
-        check_pace: Pace::new(config.rate_limit.min(CHECK_RATE_LIMIT.into()), config.max_concurrency, random),
-        questions: Questions::default(),
-        breaker: Breaker::new(random),
-        late_after: config.late_after,
-        request_timeout: config.request_timeout,
-        random,
-        clock: SystemTime::now,
-    };
-    // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
-    let _ = importer.admin.credentials().await;
-    let queue = Queue::new(aws_sdk_sqs::Client::new(&aws), config.queue_url, config.parking_queue_url);
-    let handler = Handler {
-        importer,
-        queue,
-        max_in_flight: config.max_in_flight,
-        max_age: config.max_age,
-        random,
+        secrets: aws_sdk_secretsmanager::Client::new(&aws),
+        sqs: aws_sdk_sqs::Client::new(&aws),
+        random: || fastrand::u32(..),
         clock: SystemTime::now,
         metrics,
-        warm: AtomicBool::new(false),
     };
+    let handler = Handler::new(config, edge);
+    // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
+    let _ = handler.importer.admin.credentials().await;
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }
 
@@ -86,8 +62,4 @@ fn metrics(tally: &Tally, context: &Context, cold_start: bool) {
     if let Err(error) = std::io::stdout().lock().write_all(lines.as_bytes()) {
         tracing::warn!(%error, "metrics not written");
     }
-}
-
-fn random() -> u32 {
-    fastrand::u32(..)
 }

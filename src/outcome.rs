@@ -14,8 +14,9 @@ use crate::{
 };
 use codes::Fate;
 
-/// Longest delay: it bounds how late a sign-up is once a fault is over. It is also SQS's limit for a sent message.
-pub const MAX_DELAY: Duration = Duration::from_mins(15);
+/// Longest delay. Once a fault is over, all that it kept back is to be imported within 15 minutes, and for up to one of
+/// them what the function knows of the fault may be out of date. SQS's limit for a sent message is 15 minutes, too.
+pub const MAX_DELAY: Duration = Duration::from_mins(14);
 /// Upper end of what is added to a deferred message's shortest delay, a second, at first; it doubles with every receive.
 const DEFERRED: Duration = Duration::from_secs(5);
 /// Shortest delay of a blocked message, and the upper end of what is added to it at first. Tencent wants a minute's
@@ -190,7 +191,7 @@ impl Outcome {
     /// Nobody may be called now.
     pub fn held_off(held: Held) -> Self {
         match held {
-            Held::Open => {
+            Held::Open | Held::Probing => {
                 let cause = Cause::new("breaker_open", "Tencent fails; one call at a time tries it", codes::WAIT);
                 Self::Deferred(Cause { turn: Turn::Held, ..cause })
             }

@@ -200,7 +200,31 @@ fn calls_nobody_but_one_probe_at_a_time_after_five_failures() {
     let again = breaker.admit(due).unwrap();
     again.answered();
     let after = (0..20).filter(|_| breaker.admit(due).is_ok()).count();
-    assert_eq!((first, soon, meanwhile, after), (5, 0, Some(Held::Open), 20));
+    assert_eq!((first, soon, meanwhile, after), (5, 0, Some(Held::Probing), 20));
+}
+
+/// Who is turned away may stay away for a quarter of an hour, though the service is back.
+#[tokio::test]
+async fn waits_for_the_answer_of_the_probe() {
+    let opened = SystemTime::UNIX_EPOCH;
+    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+    let breaker = Breaker::new(|| 0);
+    let mut told = Vec::new();
+    for is_back in [false, true] {
+        fail(&breaker, opened, 5);
+        let probe = breaker.wait(clock).await.unwrap();
+        let mut others = std::pin::pin!(futures_util::future::join_all([breaker.wait(clock), breaker.wait(clock)]));
+        let early = futures_util::poll!(&mut others).is_ready();
+        if is_back {
+            probe.answered()
+        } else {
+            probe.failed(clock())
+        }
+        told.push((early, others.await.into_iter().map(Result::err).collect::<Vec<_>>()));
+        // As if a day had gone by.
+        breaker.admit(clock() + Duration::from_hours(24)).unwrap().answered();
+    }
+    assert_eq!(told, [(false, vec![Some(Held::Open); 2]), (false, vec![None; 2])]);
 }
 
 #[test]

@@ -380,7 +380,7 @@ fn judges_what_is_no_answer() {
 }
 
 #[test]
-fn delays_double_with_every_receive_up_to_fifteen_minutes() {
+fn delays_double_with_every_receive_up_to_fourteen_minutes() {
     let span =
         |outcome: &Outcome, receives| [0, u32::MAX].map(|random| outcome.delay(receives, random).unwrap().as_secs());
     let (deferred, blocked) = (Outcome::of_call(refused(70500)), Outcome::of_call(refused(70001)));
@@ -391,9 +391,9 @@ fn delays_double_with_every_receive_up_to_fifteen_minutes() {
             ([1, 6], [60, 120]),
             ([1, 11], [60, 180]),
             ([1, 21], [60, 300]),
-            ([1, 641], [60, 900]),
-            ([1, 900], [60, 900]),
-            ([1, 900], [60, 900]),
+            ([1, 641], [60, 840]),
+            ([1, 840], [60, 840]),
+            ([1, 840], [60, 840]),
         ]
     );
 }
