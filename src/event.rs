@@ -8,6 +8,8 @@ use std::{
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 
+use crate::json;
+
 /// Most envelopes (SNS, EventBridge) opened around one document.
 const MAX_ENVELOPES: usize = 4;
 
@@ -118,8 +120,7 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
     let mut messages = Vec::with_capacity(records.len());
     for (index, record) in records.into_iter().map(RawValue::get).enumerate() {
         let odd = |Odd { id, body }| json!({"messageId": id, "body": body.get()});
-        let mut record =
-            serde_json::from_str(record).or_else(|_| serde_json::from_str(record).map(odd)).unwrap_or_default();
+        let mut record = json::read(record).or_else(|_| serde_json::from_str(record).map(odd)).unwrap_or_default();
         let record: &mut Value = &mut record;
         let text = |path: &str| record.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
         let id = text("/messageId").ok_or(EventError { index })?.to_owned();
@@ -164,7 +165,7 @@ impl Document {
     pub fn open(body: &str) -> Result<Self, Malformed> {
         let parse = |text: &str| {
             let wrong = |error: serde_json::Error| Malformed(format!("the body must be JSON: {error}"));
-            serde_json::from_str(text).map_err(wrong)
+            json::read(text).map_err(wrong)
         };
         let mut detail_type = None;
         let mut value = parse(body)?;

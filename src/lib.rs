@@ -4,6 +4,7 @@
 //!
 //! | module | the one question it answers |
 //! |---|---|
+//! | [`json`] | how JSON is read, no deeper than it stands |
 //! | [`event`] | what invoked us, and what document a message holds |
 //! | [`formats`] | where the fields of a sign-up are in a sender's document |
 //! | [`user_id`] | how a sender's user ID becomes Tencent's |
@@ -39,6 +40,7 @@ pub mod event;
 pub mod formats;
 pub mod handler;
 pub mod import;
+pub mod json;
 pub mod logs;
 pub mod metrics;
 pub mod outcome;

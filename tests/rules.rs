@@ -278,6 +278,13 @@ fn says_which_rule_a_body_breaks() {
 }
 
 #[test]
+fn opens_no_text_under_the_key_that_serde_json_keeps_for_raw_json() {
+    let bodies = ["\"[\"", "4915112345678"]
+        .map(|raw| format!(r#"{{"userId":"ada","x":{{"$serde_json::private::RawValue":{raw}}}}}"#));
+    assert_eq!(bodies.each_ref().map(|body| read(body)), [(); 2].map(|()| Ok(("ada".to_owned(), None, None))));
+}
+
+#[test]
 fn leaves_out_profile_fields_that_are_null_or_empty() {
     let largest = json!({"userId": "u".repeat(32), "nickname": "é".repeat(250), "avatarUrl": null}).to_string();
     assert_eq!(
