@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category, json};
 
-use crate::{admin::Credentials, signup::Signup, user_id::UserId};
+use crate::{admin::Credentials, json::Json, signup::Signup, user_id::UserId};
 
 /// The commands, as Tencent's documentation names them.
 const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
@@ -97,9 +97,9 @@ struct Answer {
     action_status: String,
     error_code: i64,
     // Of any kind: what only explains must not undo what is said above.
-    error_info: Option<Value>,
-    request_id: Option<Value>,
-    result_item: Option<Value>,
+    error_info: Option<Json>,
+    request_id: Option<Json>,
+    result_item: Option<Json>,
 }
 
 /// Which connection a call is made on.
@@ -145,7 +145,8 @@ impl Chat {
     pub async fn account_check(&self, call: Call<'_>, user_ids: &HashSet<UserId>) -> Result<HashSet<UserId>, Failure> {
         let items: Vec<Value> = user_ids.iter().map(|user_id| json!({"UserID": user_id.reveal()})).collect();
         let answer = self.post(ACCOUNT_CHECK, call, &json!({"CheckItem": items})).await?;
-        let items = answer.result_item.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let items =
+            answer.result_item.as_ref().and_then(|Json(items)| items.as_array()).map(Vec::as_slice).unwrap_or_default();
         let is_imported = |item: &&Value| item.get("AccountStatus").and_then(Value::as_str) == Some("Imported");
         let imported = items.iter().filter(is_imported).filter_map(|item| item.get("UserID")?.as_str());
         let imported: HashSet<&str> = imported.collect();
@@ -171,8 +172,12 @@ impl Chat {
 
 /// Success is `ErrorCode` 0 and `ActionStatus` OK, both; an answer without them says nothing about the account.
 ///
-/// `user_sig` is struck out of Tencent's words, should they quote the request.
+/// Tencent's words, should they quote the request, are cut off before `user_sig`.
 fn verdict(body: &[u8], user_sig: &str) -> Result<Answer, Failure> {
+    // Serde would take a list of the values for the object.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Failure::Unreadable("the answer is a list"));
+    }
     let answer: Answer = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => Failure::Unreadable("the answer has no ActionStatus, or no number as ErrorCode"),
         Category::Eof if body.is_empty() => Failure::Unreadable("the answer is empty"),
@@ -182,10 +187,11 @@ fn verdict(body: &[u8], user_sig: &str) -> Result<Answer, Failure> {
         (0, "OK") => Ok(answer),
         (0, _) => Err(Failure::Unreadable("the answer has ErrorCode 0 without ActionStatus OK")),
         (code, _) => {
-            let info = answer.error_info.as_ref().and_then(Value::as_str).unwrap_or_default().replace(user_sig, "");
-            // Part of a signature may be left in words that were cut off.
-            let info = info.split("usersig").next().unwrap_or_default().chars().take(MAX_INFO_CHARS).collect();
-            let request_id = answer.request_id.as_ref().and_then(Value::as_str).filter(|id| is_id(id));
+            let info = answer.error_info.as_ref().and_then(|Json(info)| info.as_str()).unwrap_or_default();
+            // Part of a signature may be left in words that were cut off, or come together where one is taken out.
+            let info = info.split(user_sig).next().unwrap_or_default().split("usersig").next().unwrap_or_default();
+            let info = info.chars().take(MAX_INFO_CHARS).collect();
+            let request_id = answer.request_id.as_ref().and_then(|Json(id)| id.as_str()).filter(|id| is_id(id));
             Err(Failure::Refused(Refusal { code, info, request_id: request_id.map(str::to_owned) }))
         }
     }

@@ -185,6 +185,7 @@ async fn has_an_outcome_for_every_broken_answer() {
         ("empty", Reply::Body(vec![]), "deferred unreadable"),
         ("html", Reply::Body(b"<html>".to_vec()), "deferred unreadable"),
         ("null", Reply::Body(b"null".to_vec()), "deferred unreadable"),
+        ("list", Reply::Body(br#"["OK",0,null,null,null]"#.to_vec()), "deferred unreadable"),
         ("gzip", Reply::Gzip(vec![0x1f, 0x8b, 8, 0]), "deferred unreadable"),
         ("huge", Reply::Body(huge), "deferred unreadable"),
         ("redirect", Reply::Redirect(format!("{}/elsewhere", world.tencent.url())), "blocked http_302"),
