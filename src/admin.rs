@@ -1,16 +1,17 @@
 //! Where the admin key comes from and how long it is kept: the only module that knows Secrets Manager.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::usersig;
+use crate::{json, usersig};
 
 /// How long a key is used before it is read again.
 pub const KEEP: Duration = Duration::from_mins(5);
@@ -45,8 +46,9 @@ pub enum AdminError {
     Malformed(String),
 }
 
-/// The secret, as it is kept in Secrets Manager.
-struct Secret {
+/// The secret, as it is kept in Secrets Manager. Its key does not show in `Debug`.
+#[derive(Debug)]
+pub struct Secret {
     sdk_app_id: u64,
     identifier: String,
     key: SecretString,
@@ -166,11 +168,10 @@ impl State {
         let malformed = |error: &dyn std::fmt::Display| AdminError::Malformed(error.to_string());
         let secret = self.secret.as_ref().ok_or_else(|| malformed(&"it was never read"))?;
         let time = now.duration_since(UNIX_EPOCH).map_err(|error| malformed(&error))?.as_secs();
-        let (app, identifier) = (secret.sdk_app_id, secret.identifier.clone());
-        let user_sig = usersig::sign(&secret.key, app, &identifier, time, VALID_FOR.as_secs())
-            .map_err(|error| malformed(&error))?;
+        let user_sig = secret.sign(time).map_err(|error| malformed(&error))?;
         self.serial += 1;
-        let credentials = Arc::new(Credentials { sdk_app_id: app, identifier, user_sig, serial: self.serial });
+        let (sdk_app_id, identifier) = (secret.sdk_app_id, secret.identifier.clone());
+        let credentials = Arc::new(Credentials { sdk_app_id, identifier, user_sig, serial: self.serial });
         self.signed = Some((now, Arc::clone(&credentials)));
         Ok(credentials)
     }
@@ -178,10 +179,13 @@ impl State {
 
 impl Secret {
     /// Reads the document by hand, because an error text of serde's may show the value it stumbled over.
-    fn parse(text: &str) -> Result<Self, AdminError> {
+    ///
+    /// # Errors
+    /// Says which rule it breaks, with nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, AdminError> {
         let wrong = |rule: &str| AdminError::Malformed(rule.to_owned());
-        let fields: Map<String, Value> =
-            serde_json::from_str(text).map_err(|_| wrong("it must be a JSON object, kept as text"))?;
+        let fields = json::read(text).ok().filter(Value::is_object);
+        let fields = fields.ok_or_else(|| wrong("it must be a JSON object, kept as text"))?;
         let string = |name| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         // Secrets Manager's console writes every value as a string, numbers too.
         let number =
@@ -192,6 +196,14 @@ impl Secret {
             identifier: string("identifier").ok_or_else(|| wrong("identifier must be a string"))?.to_owned(),
             key: key.ok_or_else(|| wrong("secretKey must be a string without white space"))?.into(),
         })
+    }
+
+    /// Signs from `time` (Unix seconds) on, for [`VALID_FOR`].
+    ///
+    /// # Errors
+    /// As of [`usersig::sign`].
+    pub fn sign(&self, time: u64) -> io::Result<SecretString> {
+        usersig::sign(&self.key, self.sdk_app_id, &self.identifier, time, VALID_FOR.as_secs())
     }
 
     fn is(&self, other: &Self) -> bool {
