@@ -118,6 +118,17 @@ impl Function {
         lock(&self.output).clone()
     }
 
+    /// The most memory that it has had at once, in bytes.
+    ///
+    /// # Errors
+    /// When Linux does not tell.
+    pub fn peak_memory(&self) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap_or_default()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let kilobytes: Option<u64> = line.and_then(|kilobytes| kilobytes.parse().ok());
+        kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| io::Error::other("no VmHWM in its status"))
+    }
+
     /// Waits until it has ended by itself, and all that it wrote has been read; gives its exit code.
     ///
     /// # Errors
