@@ -216,9 +216,9 @@ async fn waits_for_the_answer_of_the_probe() {
         let mut others = std::pin::pin!(futures_util::future::join_all([breaker.wait(clock), breaker.wait(clock)]));
         let early = futures_util::poll!(&mut others).is_ready();
         if is_back {
-            probe.answered()
+            probe.answered();
         } else {
-            probe.failed(clock())
+            probe.failed(clock());
         }
         told.push((early, others.await.into_iter().map(Result::err).collect::<Vec<_>>()));
         // As if a day had gone by.

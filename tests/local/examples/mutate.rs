@@ -1,0 +1,130 @@
+//! `cargo mutate`: breaks the function in one way after the other, each time in a copy of it, and sees to it that the
+//! simulation notices.
+#![expect(clippy::print_stdout, reason = "it is what a person came to see")]
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use local::{file, top};
+
+const USAGE: &str = "cargo mutate [WORD...]
+
+Makes each change of tests/simulation/mutants.json, or those whose description has a word in it, and runs the scenario
+that must notice it. The copy, and what is built of it, are below target/mutants.";
+/// Seeds of a run. One that fails is enough.
+const SEEDS: &str = "10";
+
+/// A change, in what file, and which scenario must fail by it.
+struct Mutant {
+    what: String,
+    path: String,
+    from: String,
+    to: String,
+    scenario: String,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word.starts_with('-')) {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    match run(&words) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(survivors) => {
+            println!("\n{survivors} went unnoticed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives how many went unnoticed.
+fn run(words: &[String]) -> io::Result<usize> {
+    let mut mutants: Vec<Mutant> = serde_json::from_str::<Vec<[String; 5]>>(&file("tests/simulation/mutants.json"))?
+        .into_iter()
+        .map(|[what, path, from, to, scenario]| Mutant { what, path, from, to, scenario })
+        .collect();
+    mutants.retain(|mutant| words.is_empty() || words.iter().any(|word| mutant.what.contains(word.as_str())));
+    let copy = Copy::make()?;
+    let mut survivors = 0;
+    for mutant in &mutants {
+        let text = file(&mutant.path);
+        if text.matches(&mutant.from).count() != 1 {
+            return Err(io::Error::other(format!("{}: {:?} must stand there once", mutant.path, mutant.from)));
+        }
+        let whole = copy.simulate(&mutant.scenario)?.err();
+        fs::write(copy.tree.join(&mutant.path), text.replace(&mutant.from, &mutant.to))?;
+        let noticed = copy.simulate(&mutant.scenario);
+        fs::write(copy.tree.join(&mutant.path), text)?;
+        let verdict = match (whole, noticed?) {
+            (Some(finding), _) => format!("FAILS UNCHANGED: {finding}"),
+            (None, Ok(())) => "WENT UNNOTICED".to_owned(),
+            (None, Err(finding)) => finding,
+        };
+        survivors += usize::from(verdict.starts_with(char::is_uppercase));
+        println!("{:<60} {:<36} {verdict}", mutant.what, mutant.scenario);
+    }
+    println!("\n{} changes made", mutants.len());
+    Ok(survivors)
+}
+
+/// A copy of this package.
+struct Copy {
+    tree: PathBuf,
+}
+
+impl Copy {
+    fn make() -> io::Result<Self> {
+        let tree = top().join("target/mutants/tree");
+        fs::create_dir_all(&tree)?;
+        for part in ["Cargo.toml", "Cargo.lock", "src", "tests", "infra", "events"] {
+            copy(&top().join(part), &tree.join(part))?;
+        }
+        Ok(Self { tree })
+    }
+
+    /// Runs a scenario; gives its first finding, if there is one.
+    fn simulate(&self, scenario: &str) -> io::Result<Result<(), String>> {
+        let cargo = |arguments: &[&str]| {
+            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.args(["test", "--quiet", "--test", "simulation"]).args(arguments);
+            cargo.current_dir(&self.tree).env("CARGO_TARGET_DIR", top().join("target/mutants/target")).output()
+        };
+        let built = cargo(&["--no-run"])?;
+        if !built.status.success() {
+            return Err(io::Error::other(format!("it does not build:\n{}", String::from_utf8_lossy(&built.stderr))));
+        }
+        let run = cargo(&["--", scenario, "--seeds", SEEDS])?;
+        let said = String::from_utf8_lossy(&run.stdout).into_owned();
+        if run.status.success() {
+            let is_run = said.contains(scenario);
+            return if is_run { Ok(Ok(())) } else { Err(io::Error::other(format!("there is no scenario {scenario}"))) };
+        }
+        let finding = said.lines().find_map(|line| line.strip_prefix("    ")).unwrap_or("the simulation broke down");
+        Ok(Err(finding.split(": cargo simulate").next().unwrap_or_default().to_owned()))
+    }
+}
+
+/// Copies a file or a folder; a file that has not changed is left alone, so that it need not be built anew.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        let text = fs::read(from)?;
+        return if fs::read(to).is_ok_and(|old| old == text) { Ok(()) } else { fs::write(to, text) };
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        if name != OsStr::new("target") {
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    }
+    Ok(())
+}
