@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use lambda_runtime::{Context, LambdaEvent};
 use local::{
     cloud::{Cloud, Fault},
+    serve::Place,
     tencent::{App, Reply, SAMPLE_KEY, Tencent, signature},
 };
 use secrecy::ExposeSecret;
@@ -215,6 +216,31 @@ async fn has_an_outcome_for_every_broken_answer() {
     }
     let expected = cases.each_ref().map(|(user, _, outcome)| format!("{user}: {outcome}"));
     assert_eq!(outcomes, expected);
+}
+
+/// Tencent has done it each time, and only one answer says so.
+#[tokio::test]
+async fn believes_no_answer_that_is_not_whole() {
+    let world = World::start().await;
+    let mut outcomes = Vec::new();
+    for place in Place::ALL {
+        let user = format!("{place:?}");
+        // Twice, so that the one retry meets it too.
+        world.tencent.script(&user, [Reply::Lost(place), Reply::Lost(place)]);
+        forward(Duration::from_secs(11));
+        let (label, code) = world.import(&user).await;
+        outcomes.push(format!("{user}: {label} {code}, {} calls", world.tencent.calls_for(&user).len()));
+    }
+    let expected = [
+        "Start: deferred interrupted, 2 calls",
+        "Reset: deferred interrupted, 2 calls",
+        "StatusLine: deferred interrupted, 2 calls",
+        "Headers: deferred interrupted, 2 calls",
+        "Body: deferred unreadable, 1 calls",
+        "InBody: deferred unreadable, 1 calls",
+        "End: imported , 1 calls",
+    ];
+    assert_eq!((outcomes, world.tencent.accounts().len()), (expected.map(str::to_owned).to_vec(), 7));
 }
 
 #[tokio::test]

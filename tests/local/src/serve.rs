@@ -27,6 +27,7 @@ use tokio_rustls::{
         ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
+    server::TlsStream,
 };
 
 use crate::python::target;
@@ -50,11 +51,78 @@ pub struct Received {
 pub struct Fault(Arc<Mutex<Option<Break>>>);
 
 enum Break {
+    At(Place),
     After(usize),
     Instead(Vec<u8>),
 }
 
+/// Where in an answer its connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before any byte.
+    Start,
+    /// The same, but it is reset (TCP's RST) and not only closed.
+    Reset,
+    /// In the middle of the status line.
+    StatusLine,
+    /// In the middle of the headers.
+    Headers,
+    /// After the empty line, before the body.
+    Body,
+    /// In the middle of the body.
+    InBody,
+    /// After the whole body, which does no harm.
+    End,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Start, Self::Reset, Self::StatusLine, Self::Headers, Self::Body, Self::InBody, Self::End];
+
+    /// How many bytes of `answer` come before it.
+    fn bytes_of(self, answer: &[u8]) -> usize {
+        let after = |mark: &[u8]| {
+            let at = answer.windows(mark.len()).position(|bytes| bytes == mark);
+            at.map_or(answer.len(), |at| at + mark.len())
+        };
+        let (line, head) = (after(b"\r\n"), after(b"\r\n\r\n"));
+        match self {
+            Self::Start | Self::Reset => 0,
+            Self::StatusLine => line / 2,
+            Self::Headers => line.midpoint(head),
+            Self::Body => head,
+            Self::InBody => head.midpoint(answer.len()),
+            Self::End => answer.len(),
+        }
+    }
+}
+
+/// A connection that can be reset.
+trait Reset {
+    /// Has it end with TCP's RST when it is dropped.
+    fn reset(&self);
+}
+
+impl Reset for TcpStream {
+    fn reset(&self) {
+        // If that fails it is only closed: the client's connection is gone all the same.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Reset for TlsStream<TcpStream> {
+    fn reset(&self) {
+        self.get_ref().0.reset();
+    }
+}
+
 impl Fault {
+    /// Breaks the connection at this place of the answer.
+    pub fn break_at(&self, place: Place) {
+        *lock(&self.0) = Some(Break::At(place));
+    }
+
     /// Cuts the connection once `bytes` of the answer have been written; 0 is before any.
     pub fn cut_after(&self, bytes: usize) {
         *lock(&self.0) = Some(Break::After(bytes));
@@ -110,7 +178,7 @@ where
 /// Answers the requests of one connection.
 async fn talk<S, F, A>(connection: usize, stream: S, answer: F)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
     F: Fn(Received) -> A,
     A: Future<Output = Response<Full<Bytes>>>,
 {
@@ -142,13 +210,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Breakable<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
+impl<S: AsyncWrite + Reset + Unpin> AsyncWrite for Breakable<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let fault = self.fault.clone();
         let mut fault = lock(&fault.0);
+        if let Some(Break::At(place)) = *fault {
+            // A short answer, as all of ours are, comes whole.
+            *fault = Some(Break::After(place.bytes_of(buf)));
+            if place == Place::Reset {
+                self.stream.reset();
+            }
+        }
         let stream = Pin::new(&mut self.stream);
         let bytes = match &mut *fault {
-            None => return stream.poll_write(cx, buf),
+            None | Some(Break::At(_)) => return stream.poll_write(cx, buf),
             Some(Break::After(left)) => buf.get(..(*left).min(buf.len())).unwrap_or_default(),
             Some(Break::Instead(bytes)) => bytes.as_slice(),
         };
@@ -165,12 +240,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
                 bytes.drain(..written);
                 Poll::Ready(Ok(0))
             }
-            None => Poll::Ready(Ok(written)),
+            None | Some(Break::At(_)) => Poll::Ready(Ok(written)),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // All was written that was to be.
+        let is_over = matches!(*lock(&self.fault.0), Some(Break::After(0)));
+        Poll::Ready(if is_over { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) })
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -18,7 +18,7 @@ use hyper::{Response, body::Bytes};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
-use crate::serve::{Received, Server, lock, serve};
+use crate::serve::{Place, Received, Server, lock, serve};
 use behaviour::Behaviour;
 
 /// The sample key of Tencent's public documentation: the stand-in's, unless it is told another.
@@ -87,7 +87,7 @@ pub struct Call {
     pub code: Option<i64>,
 }
 
-/// What a call may be answered with instead of the truth. An account is imported by none but `Late`.
+/// What a call may be answered with instead of the truth. An account is imported by none but `Late` and `Lost`.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// This `ErrorCode`.
@@ -104,6 +104,10 @@ pub enum Reply {
     Late(Duration),
     /// The connection is cut after so many bytes of the answer; 0 is before any.
     Cut(usize),
+    /// The connection breaks at this place of an answer that says the account was imported, and it was not.
+    Break(Place),
+    /// The connection breaks at this place of the true answer: what was asked for is done.
+    Lost(Place),
     /// Bytes that are no HTTP.
     Garbage,
     /// `ErrorInfo` that quotes the whole request, with `ErrorCode` 70402.
@@ -115,9 +119,12 @@ struct State {
     app: App,
     accounts: BTreeMap<String, Account>,
     deleted: BTreeSet<String>,
+    refused: BTreeMap<String, i64>,
     scripts: HashMap<String, VecDeque<Reply>>,
     always: Option<Reply>,
     faults: Option<(fastrand::Rng, f64)>,
+    failed: BTreeMap<String, usize>,
+    signatures: BTreeSet<String>,
     calls: Vec<Call>,
     doomed: usize,
     connections: usize,
@@ -190,9 +197,32 @@ impl Tencent {
         lock(&self.state).always = reply;
     }
 
-    /// A share of all imports (0.0 to 1.0) fails, as `seed` has it.
+    /// From now on this user's imports are refused with this `ErrorCode`.
+    pub fn refuse(&self, user_id: &str, code: i64) {
+        lock(&self.state).refused.insert(user_id.to_owned(), code);
+    }
+
+    /// A share of all imports (0.0 to 1.0) fails, as `seed` has it: every way in equal parts, and of the connections
+    /// that break one half when the import is done.
+    ///
+    /// 60007 is none of them: it comes of too many calls, and is had by [`Tencent::set_rate`].
     pub fn fail_at_random(&self, seed: u64, share: f64) {
         lock(&self.state).faults = Some((fastrand::Rng::with_seed(seed), share));
+    }
+
+    /// How often each of the [`ways`] to fail at random has shown itself, by its `Debug` text.
+    pub fn failed(&self) -> BTreeMap<String, usize> {
+        lock(&self.state).failed.clone()
+    }
+
+    /// Every `UserSig` that has been sent.
+    pub fn signatures(&self) -> BTreeSet<String> {
+        lock(&self.state).signatures.clone()
+    }
+
+    /// Sets how many calls of one command there may be a second.
+    pub fn set_rate(&self, rate: usize) {
+        lock(&self.state).app.rate = rate;
     }
 
     /// From now on only signatures made with this key are good.
@@ -230,6 +260,7 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
         let mut state = lock(state);
         state.connections = state.connections.max(request.connection);
         let doomed = request.connection <= state.doomed;
+        state.signatures.extend(query.get("usersig").cloned());
         state.calls.push(Call {
             command: command.clone(),
             user_id: user_id.clone(),
@@ -250,7 +281,7 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
     let told = match &reply {
         Some(Reply::Code(code)) => result(*code, "scripted"),
         Some(Reply::Echo) => result(70402, &format!("{} {body}", request.head.uri)),
-        Some(Reply::Late(_)) | None => {
+        Some(Reply::Late(_) | Reply::Lost(_)) | None => {
             let code = state.obey(&request, &command, &query, &body);
             code.unwrap_or_else(|code| result(code, behaviour::info(code)))
         }
@@ -261,6 +292,9 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
         call.code = code;
     }
     state.seen.insert(Behaviour::Http200ForEveryError);
+    if let Some(Reply::Lost(place)) = reply {
+        request.fault.break_at(place);
+    }
     respond(200, "application/json", told.to_string().into_bytes())
 }
 
@@ -278,8 +312,10 @@ impl State {
         if let Some((random, share)) = &mut self.faults
             && random.f64() < *share
         {
-            let faults = [Reply::Code(70500), Reply::Code(60007), Reply::Status(502), Reply::Cut(0), Reply::Garbage];
-            return faults.get(random.usize(..faults.len())).cloned();
+            let [before, after] = random.choice(ways())?;
+            let fault = if random.bool() { before } else { after };
+            *self.failed.entry(format!("{fault:?}")).or_default() += 1;
+            return Some(fault);
         }
         self.always.clone()
     }
@@ -353,6 +389,9 @@ impl State {
         if self.app.quota == usize::MAX && self.deleted.contains(&user_id) {
             return Err(self.refuse(B::DeletedIsBarred));
         }
+        if let Some(code) = self.refused.get(&user_id) {
+            return Err(*code);
+        }
         if self.accounts.contains_key(&user_id) {
             self.seen.insert(B::ImportAgain);
         } else if self.accounts.len() >= self.app.quota {
@@ -367,6 +406,17 @@ impl State {
         self.seen.insert(behaviour);
         behaviour.code()
     }
+}
+
+/// Every way to fail by chance, before what was asked for is done and after it.
+pub fn ways() -> Vec<[Reply; 2]> {
+    let answers = [Reply::Code(70500), Reply::Status(502), Reply::Garbage].map(|reply| [reply.clone(), reply]);
+    let places = Place::ALL.map(|place| match place {
+        // An answer that arrives whole must be true.
+        Place::End => [Reply::Lost(place), Reply::Lost(place)],
+        _ => [Reply::Break(place), Reply::Lost(place)],
+    });
+    answers.into_iter().chain(places).collect()
 }
 
 /// The user IDs of a body with items.
@@ -410,11 +460,15 @@ fn broken(reply: &Reply, request: &Received) -> Response<Full<Bytes>> {
             request.fault.cut_after(*bytes);
             respond(200, "application/json", result(0, "").to_string().into_bytes())
         }
+        Reply::Break(place) => {
+            request.fault.break_at(*place);
+            respond(200, "application/json", result(0, "").to_string().into_bytes())
+        }
         Reply::Garbage => {
             request.fault.write_instead(b"\x16\x03\x01 this is no HTTP\r\n\r\n");
             respond(200, "application/json", Vec::new())
         }
-        Reply::Code(_) | Reply::Echo | Reply::Late(_) => respond(500, "text/plain", Vec::new()),
+        Reply::Code(_) | Reply::Echo | Reply::Late(_) | Reply::Lost(_) => respond(500, "text/plain", Vec::new()),
     }
 }
 
