@@ -103,6 +103,20 @@ impl Aws {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 
+    /// The processes that it runs the function in.
+    pub fn environments(&self) -> Vec<String> {
+        let home = self.home.canonicalize().unwrap_or_default();
+        let runs = |process: &Path| std::fs::read_link(process.join("exe")).is_ok_and(|exe| exe.starts_with(&home));
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ours = processes.filter(|process| runs(&process.path()));
+        ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Kills processes, in the middle of whatever they do. One that has ended already is no fault.
+    pub async fn kill(&self, processes: &[String]) {
+        let _ = run(Command::new("sh").args(["-c", "kill -KILL \"$@\"", "sh"]).args(processes)).await;
+    }
+
     /// Runs AWS's own command line; gives what it prints, as JSON.
     ///
     /// # Errors
@@ -216,13 +230,30 @@ impl Aws {
 
     /// MiniStack 1.5 keeps a `MaximumConcurrency` that comes from a parameter as text, and its poller stumbles over it.
     async fn repair_mapping(&self) -> io::Result<()> {
-        let mappings = self.cli(&["lambda", "list-event-source-mappings"]).await?;
-        let mapping = mappings.pointer("/EventSourceMappings/0").cloned().unwrap_or_default();
-        let id = mapping.get("UUID").and_then(Value::as_str).unwrap_or_default();
+        let mapping = self.mapping().await?;
         let most = mapping.pointer("/ScalingConfig/MaximumConcurrency").map(Value::to_string).unwrap_or_default();
         let scaling = format!("MaximumConcurrency={}", most.trim_matches('"'));
-        self.cli(&["lambda", "update-event-source-mapping", "--uuid", id, "--scaling-config", &scaling]).await?;
-        Ok(())
+        self.update_mapping(&mapping, &["--scaling-config", &scaling]).await
+    }
+
+    /// Has the function's queue wait, or not.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn pause(&self, waits: bool) -> io::Result<()> {
+        let enabled = if waits { "--no-enabled" } else { "--enabled" };
+        self.update_mapping(&self.mapping().await?, &[enabled]).await
+    }
+
+    async fn mapping(&self) -> io::Result<Value> {
+        let mappings = self.cli(&["lambda", "list-event-source-mappings"]).await?;
+        Ok(mappings.pointer("/EventSourceMappings/0").cloned().unwrap_or_default())
+    }
+
+    async fn update_mapping(&self, mapping: &Value, change: &[&str]) -> io::Result<()> {
+        let id = mapping.get("UUID").and_then(Value::as_str).unwrap_or_default();
+        let update = ["lambda", "update-event-source-mapping", "--uuid", id];
+        self.cli(&[&update[..], change].concat()).await.map(drop)
     }
 
     async fn zip(&self, binary: &Path, zip: &Path) -> io::Result<()> {

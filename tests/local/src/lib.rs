@@ -10,6 +10,7 @@
 //! | [`languages`] | (what runs the documentation's examples in other languages) |
 //! | [`samples`] | (the senders' documents in `events/`, and what comes of them) |
 //! | [`aws`] | AWS as a whole: MiniStack, with the real template in it |
+//! | [`proxy`] | (between the function and that AWS, failing on command) |
 //! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
 
 use sha2::{Digest, Sha256};
@@ -18,6 +19,7 @@ pub mod aws;
 pub mod cloud;
 pub mod function;
 pub mod languages;
+pub mod proxy;
 pub mod python;
 pub mod samples;
 pub mod serve;
