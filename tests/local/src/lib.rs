@@ -12,6 +12,7 @@
 //! | [`aws`] | AWS as a whole: MiniStack, with the real template in it |
 //! | [`proxy`] | (between the function and that AWS, failing on command) |
 //! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
+//! | [`siege`] | (a load on that world, with all that can go wrong, and what came of it) |
 
 use sha2::{Digest, Sha256};
 
@@ -23,6 +24,7 @@ pub mod proxy;
 pub mod python;
 pub mod samples;
 pub mod serve;
+pub mod siege;
 pub mod tencent;
 pub mod world;
 
