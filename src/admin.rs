@@ -17,6 +17,9 @@ use crate::{json, usersig};
 pub const KEEP: Duration = Duration::from_mins(5);
 /// Shortest time between two reads that a refusal by Tencent, or a failed read, brings about.
 pub const REREAD_AFTER: Duration = Duration::from_secs(30);
+/// How long an environment without a key waits until it tries to read one again. Its invocations wait with it: if they
+/// failed at once, it would be free for the next batch at once, and take most of the queue from those that have a key.
+pub const KEYLESS: Duration = Duration::from_secs(5);
 /// How long a UserSig is valid; Tencent advises 24 h at least. It is renewed at half that age.
 pub const VALID_FOR: Duration = Duration::from_hours(24);
 
@@ -82,18 +85,25 @@ impl Admin {
     }
 
     /// Gives credentials whose key was read less than five minutes ago, or else the old ones for as long as
-    /// reading fails for a passing reason.
+    /// reading fails for a passing reason. Without old ones, it waits for [`KEYLESS`] after such a failure.
     ///
     /// # Errors
     /// When there is no key yet, or Secrets Manager refuses to give it, or it is malformed.
     pub async fn credentials(&self) -> Result<Arc<Credentials>, AdminError> {
+        let asked = (self.clock)();
         let state = &mut *self.state.lock().await;
-        let now = (self.clock)();
+        let mut now = (self.clock)();
         if !is_within(KEEP, state.read_at, now) {
             // A read that has just failed is not repeated for every message of a batch.
-            let failed = state.failure.as_ref().filter(|(at, _)| is_within(REREAD_AFTER, Some(*at), now));
+            let failed = state.failure.clone().filter(|(at, _)| is_within(REREAD_AFTER, Some(*at), now));
             let read = match failed {
-                Some((_, error)) => Err(error.clone()),
+                Some((at, AdminError::Unavailable(_))) if state.secret.is_none() && at < asked => {
+                    let gone = now.duration_since(at).unwrap_or_default();
+                    tokio::time::sleep(KEYLESS.saturating_sub(gone)).await;
+                    now = (self.clock)();
+                    self.read(state, now).await
+                }
+                Some((_, error)) => Err(error),
                 None => self.read(state, now).await,
             };
             match read {

@@ -20,8 +20,9 @@ const LONGEST_GAP: Duration = Duration::from_secs(4);
 const FORGOTTEN: Duration = Duration::from_mins(5);
 /// How long one widening stands for all refusals: they are of calls that were under way together.
 const ONE_REFUSAL: Duration = Duration::from_secs(1);
-/// What a call that was answered takes back of the widening, on average.
-const RECOVERY: f64 = 0.005;
+/// What a call that was answered takes back of the widening, on average: 35 calls undo one refusal, so that a refusal
+/// now and then, for whatever reason, costs little.
+const RECOVERY: f64 = 0.02;
 
 /// Tells when the next call of this environment may be made.
 pub struct Pace {

@@ -5,15 +5,23 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     sync::{LazyLock, atomic::AtomicBool},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use chat_signup_import::{
-    admin::Admin, answer::Answer, breaker::Breaker, chat::Chat, check::Questions, config, handler::Handler,
-    import::Importer, pace::Pace, queue::Queue,
+    admin::{Admin, KEYLESS},
+    answer::Answer,
+    breaker::Breaker,
+    chat::Chat,
+    check::Questions,
+    config,
+    handler::Handler,
+    import::Importer,
+    pace::Pace,
+    queue::Queue,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use lambda_runtime::{Context, LambdaEvent};
 use local::{
     cloud::{Cloud, Fault},
@@ -426,8 +434,8 @@ async fn says_what_is_wrong_with_the_secret() {
         world.cloud.fail("GetSecretValue", fault);
         world.cloud.set_secret(secret);
         forward(Duration::from_secs(31));
-        let error = world.importer.admin.credentials().await.err().unwrap().to_string();
-        let (label, code) = world.import("ada").await;
+        let (error, (label, code)) = join(world.importer.admin.credentials(), world.import("ada")).await;
+        let error = error.err().unwrap().to_string();
         outcomes.push(format!("{label} {code} {}", error.rsplit(": ").next().unwrap()));
     }
     assert_eq!(
@@ -444,6 +452,22 @@ async fn says_what_is_wrong_with_the_secret() {
             "blocked secret_malformed identifier must be a string",
             "blocked secret_malformed secretKey must be a string without white space",
         ]
+    );
+}
+
+/// One that failed at once would be free for the next batch at once, and take most of the queue.
+#[tokio::test]
+async fn waits_for_a_key_as_long_as_it_has_none() {
+    let world = World::start().await;
+    world.cloud.fail("GetSecretValue", Some(Fault::Error(500, "InternalServiceError")));
+    let started = Instant::now();
+    let first = world.import("ada").await;
+    world.cloud.fail("GetSecretValue", None);
+    let others = join_all([world.import("ada"), world.import("grace")]).await;
+    let is_late = started.elapsed() >= KEYLESS;
+    assert_eq!(
+        (first, others, is_late, world.cloud.calls("GetSecretValue")),
+        (("deferred", "secret_unavailable".to_owned()), vec![IMPORTED; 2], true, 2)
     );
 }
 

@@ -11,6 +11,8 @@ pub enum Trouble {
     Down,
     /// Tencent: every call is refused with this code.
     Fails(i64),
+    /// Tencent: this share of the calls is refused with this code.
+    FailsAtTimes(i64, f64),
     /// Tencent: this share of the calls fails, in one way or another.
     Brown(f64),
     /// Tencent: this share of the answers has HTTP 200 and says nothing, and nothing is done.
@@ -299,6 +301,12 @@ fn limits() -> Vec<Scenario> {
             troubles: ten_minutes(T::Busy(200)),
             in_vain: 7500,
             ..quiet("others_take_all")
+        },
+        Scenario {
+            arrivals: backlog(1000),
+            troubles: vec![span(ZERO, minutes(1), T::FailsAtTimes(60007, 0.02))],
+            drain: 35,
+            ..quiet("rate_refused_at_times")
         },
         Scenario {
             arrivals: backlog(200),

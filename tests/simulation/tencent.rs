@@ -121,6 +121,7 @@ fn arrive(world: &mut World, url: &Url, body: &[u8]) -> Answer {
                 world.tencent.in_vain += 1;
                 return (latency, Ok(refusal(code)));
             }
+            Trouble::FailsAtTimes(code, share) if world.chance(share) => return (latency, Ok(refusal(code))),
             Trouble::Brown(share) if world.chance(share) => return down(world),
             Trouble::Lies(share) if world.chance(share) => return (latency, lie(world)),
             Trouble::Forgets(share) => is_answer_lost |= world.chance(share),
@@ -128,7 +129,11 @@ fn arrive(world: &mut World, url: &Url, body: &[u8]) -> Answer {
             Trouble::Busy(others) => limit = limit.saturating_sub(others),
             Trouble::Quota(accounts) => quota = quota.min(accounts),
             Trouble::Rotated => NEW_KEY.clone_into(&mut key),
-            Trouble::Brown(_) | Trouble::Lies(_) | Trouble::Aws(..) | Trouble::Secret(_) => {}
+            Trouble::FailsAtTimes(..)
+            | Trouble::Brown(_)
+            | Trouble::Lies(_)
+            | Trouble::Aws(..)
+            | Trouble::Secret(_) => {}
         }
     }
     if in_this_second > limit {
