@@ -176,7 +176,8 @@ impl Importer {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        let retried = match codes::retry(&failure) {
+        let retry = codes::retry(&failure);
+        let retried = match retry {
             Some(Retry::NewConnection) => call(&credentials, Connection::New).await.ok(),
             Some(Retry::NewCredentials) => match self.admin.renew(credentials.serial).await {
                 Some(newer) => call(&newer, Connection::Pooled).await.ok(),
@@ -185,7 +186,16 @@ impl Importer {
             None => None,
         };
         // One that could not be made leaves the first to tell.
-        retried.unwrap_or(Err(failure)).map_err(Outcome::of_call)
+        let failure = match retried.unwrap_or(Err(failure)) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        // The one retry is used up, but whoever comes next shall not fail by an old key.
+        let is_key_left = retry == Some(Retry::NewConnection) && codes::retry(&failure) == Some(Retry::NewCredentials);
+        if is_key_left && self.admin.renew(credentials.serial).await.is_some() {
+            return Err(Outcome::key_renewed());
+        }
+        Err(Outcome::of_call(failure))
     }
 
     /// Makes one call as soon as it may be made, or says why it may not.

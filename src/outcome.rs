@@ -188,6 +188,11 @@ impl Outcome {
         Self::Deferred(Cause::untried("paced", "the rate left no time for its call", advice))
     }
 
+    /// A dead connection and then an old key were in its way; the key has been read anew.
+    pub fn key_renewed() -> Self {
+        Self::Deferred(Cause::untried("key_renewed", "the key was refused, and has been read anew", codes::WAIT))
+    }
+
     /// Nobody may be called now.
     pub fn held_off(held: Held) -> Self {
         match held {

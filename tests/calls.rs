@@ -492,6 +492,18 @@ async fn rotation_costs_one_read_and_no_import() {
     assert_eq!((outcomes, world.cloud.reads()), (vec![IMPORTED; 20], 2));
 }
 
+/// The one retry goes to the dead connection; found by the simulation, where such a sign-up was late by minutes.
+#[tokio::test]
+async fn comes_back_soon_if_a_dead_connection_and_an_old_key_were_in_its_way() {
+    let world = World::start().await;
+    world.import("before").await;
+    world.tencent.set_key(NEW_KEY);
+    world.cloud.set_secret(&App { key: NEW_KEY.to_owned(), ..App::default() }.secret());
+    world.tencent.doom_connections();
+    let outcomes = [world.import("ada").await, world.import("ada").await];
+    assert_eq!(outcomes, [("deferred", "key_renewed".to_owned()), IMPORTED]);
+}
+
 #[tokio::test]
 async fn a_wrong_key_is_read_again_twice_a_minute_and_heals_by_itself() {
     let world = World::start().await;

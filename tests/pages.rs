@@ -173,3 +173,46 @@ fn names_every_sample_with_its_settings_in_the_readme() {
         .collect();
     assert_eq!(untold, [""; 0]);
 }
+
+/// Each promise in README names tests that there are.
+#[test]
+fn proves_every_promise_by_a_test() {
+    let readme = file("README.md");
+    let promises = readme.split("## What it promises").nth(1).unwrap().split("\n## ").next().unwrap();
+    let tests: String = std::fs::read_dir(top().join("tests"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let scenarios = file("tests/simulation/scenario.rs");
+    let is_there = |name: &&str| tests.contains(&format!("fn {name}(")) || scenarios.contains(&format!("\"{name}\""));
+    let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    let unproved: Vec<&str> = rows
+        .iter()
+        .filter(|row| {
+            let proof = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            let names: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+            names.is_empty() || !names.iter().all(is_there)
+        })
+        .copied()
+        .collect();
+    assert_eq!((rows.len(), unproved), (15, Vec::<&str>::new()));
+}
+
+/// `cargo mutate` looks for the text of each change; what is renamed must be renamed there, too.
+#[test]
+fn finds_the_text_of_every_mutant_once() {
+    let mutants: Vec<[String; 5]> = serde_json::from_str(&file("tests/simulation/mutants.json")).unwrap();
+    let scenarios = file("tests/simulation/scenario.rs");
+    let lost: Vec<&str> = mutants
+        .iter()
+        .filter(|[_, path, from, to, scenario]| {
+            file(path).matches(from.as_str()).count() != 1
+                || from == to
+                || !scenarios.contains(&format!("\"{scenario}"))
+        })
+        .map(|[what, ..]| what.as_str())
+        .collect();
+    assert_eq!(lost, Vec::<&str>::new());
+}

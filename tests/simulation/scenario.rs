@@ -137,11 +137,11 @@ fn flapping(seconds: u64, from: Duration, to: Duration, trouble: Trouble) -> Spa
     Span { from, to, flaps: Some(Duration::from_secs(seconds)), trouble }
 }
 
-/// A hundred sign-ups in two hours, with no trouble; nothing is parked, and each is imported by one call, nearly.
+/// Forty sign-ups in two hours, with no trouble; nothing is parked, and each is imported by one call, nearly.
 fn quiet(name: &'static str) -> Scenario {
     Scenario {
         name,
-        arrivals: vec![(ZERO, hours(2), 100)],
+        arrivals: vec![(ZERO, hours(2), 40)],
         users_each: 1,
         malformed: 0.0,
         others: 0.0,
@@ -174,10 +174,10 @@ fn backlog(messages: usize) -> Vec<(Duration, Duration, usize)> {
     vec![(ZERO, Duration::from_millis(1), messages)]
 }
 
-/// Something is wrong for six hours, in which eight sign-ups come.
+/// Something is wrong for six hours, in which five sign-ups come.
 fn six_hours(name: &'static str, trouble: Trouble) -> Scenario {
     let base = quiet(name);
-    Scenario { arrivals: vec![(ZERO, hours(6), 8)], troubles: vec![span(ZERO, hours(6), trouble)], calls: 1100, ..base }
+    Scenario { arrivals: vec![(ZERO, hours(6), 5)], troubles: vec![span(ZERO, hours(6), trouble)], calls: 1100, ..base }
 }
 
 /// All scenarios, by what they are about.
@@ -196,7 +196,7 @@ fn no_trouble() -> Vec<Scenario> {
         Scenario { arrivals: backlog(1000), lag: minute, drain: 100, places: 2, batch: 100, ..quiet("two_places") },
         Scenario { arrivals: backlog(300), lag: minute, drain: 15, limit: 20, places: 2, ..quiet("twenty_a_second") },
         Scenario { arrivals: backlog(1000), lag: minute, drain: 150, batch: 100, ..quiet("batches_of_100") },
-        Scenario { arrivals: backlog(10_000), lag: minutes(2), drain: 120, one_in: 20, ..quiet("backlog_of_10_000") },
+        Scenario { arrivals: backlog(10_000), lag: minutes(2), drain: 120, one_in: 40, ..quiet("backlog_of_10_000") },
         Scenario {
             arrivals: backlog(1_000_000),
             lag: minutes(150),
@@ -215,14 +215,14 @@ fn outages() -> Vec<Scenario> {
         Scenario { troubles: outage(minutes(1)), in_vain: 1200, ..quiet("outage_of_a_minute") },
         Scenario { troubles: outage(hours(1)), in_vain: 500, ..quiet("outage_of_an_hour") },
         Scenario {
-            arrivals: steady(hours(72), 5),
+            arrivals: steady(hours(72), 4),
             troubles: outage(hours(72)),
             in_vain: 100,
             one_in: 2,
             ..quiet("outage_of_72_hours")
         },
         Scenario {
-            arrivals: backlog(120),
+            arrivals: backlog(60),
             troubles: outage(hours(3)),
             in_vain: 1200,
             one_in: 4,
@@ -233,7 +233,7 @@ fn outages() -> Vec<Scenario> {
             batch: 100,
             troubles: outage(hours(2)),
             in_vain: 1200,
-            one_in: 4,
+            one_in: 8,
             ..quiet("batches_of_100_and_an_outage")
         },
         Scenario { troubles: flaps(10), in_vain: 150, ..quiet("flapping_every_10_s") },
@@ -246,7 +246,7 @@ fn outages() -> Vec<Scenario> {
             troubles: outage(hours(24 * 6)),
             parked: 1000..=1000,
             in_vain: 100,
-            one_in: 4,
+            one_in: 8,
             ..quiet("outage_of_six_days")
         },
         Scenario {
@@ -254,7 +254,7 @@ fn outages() -> Vec<Scenario> {
             troubles: outage(hours(24 * 6)),
             redrives_at: Some(hours(24 * 6 + 1)),
             in_vain: 100,
-            one_in: 4,
+            one_in: 8,
             ..quiet("redrive_after_six_days")
         },
         Scenario {
@@ -262,7 +262,7 @@ fn outages() -> Vec<Scenario> {
             troubles: outage(hours(24 * 6)),
             parks: false,
             in_vain: 150,
-            one_in: 4,
+            one_in: 8,
             ..quiet("six_days_with_no_parking_queue")
         },
     ]
@@ -291,13 +291,13 @@ fn limits() -> Vec<Scenario> {
     let ten_minutes = |trouble| vec![span(ZERO, minutes(10), trouble)];
     vec![
         Scenario {
-            arrivals: backlog(1000),
+            arrivals: backlog(600),
             troubles: ten_minutes(T::Busy(150)),
             in_vain: 1500,
             ..quiet("others_take_most_of_the_rate")
         },
         Scenario {
-            arrivals: backlog(500),
+            arrivals: backlog(300),
             troubles: ten_minutes(T::Busy(200)),
             in_vain: 7500,
             ..quiet("others_take_all")
@@ -309,25 +309,25 @@ fn limits() -> Vec<Scenario> {
             ..quiet("rate_refused_at_times")
         },
         Scenario {
-            arrivals: backlog(200),
+            arrivals: backlog(80),
             troubles: vec![span(ZERO, minutes(10), T::Fails(60011))],
             in_vain: 7500,
             ..quiet("rate_of_the_app")
         },
         Scenario {
-            arrivals: backlog(200),
+            arrivals: backlog(60),
             troubles: vec![span(ZERO, minutes(10), T::Fails(70050))],
             in_vain: 400,
             ..quiet("signature_refused_too_often")
         },
         Scenario {
-            troubles: vec![span(hours(1), hours(3), T::Quota(40))],
-            parked: 300..=700,
+            troubles: vec![span(hours(1), hours(3), T::Quota(16))],
+            parked: 150..=850,
             calls: 1600,
             ..quiet("account_limit")
         },
         Scenario {
-            troubles: vec![span(hours(1), hours(3), T::Quota(40))],
+            troubles: vec![span(hours(1), hours(3), T::Quota(16))],
             redrives_at: Some(hours(4)),
             calls: 1700,
             ..quiet("redrive_after_an_upgrade")
@@ -368,7 +368,7 @@ fn set_up() -> Vec<Scenario> {
 
 fn aws() -> Vec<Scenario> {
     use Trouble as T;
-    let few = || vec![(ZERO, hours(2), 30)];
+    let few = || vec![(ZERO, hours(2), 12)];
     let two = |trouble| vec![span(ZERO, hours(2), T::Brown(0.3)), span(ZERO, hours(2), trouble)];
     vec![
         Scenario { kills: 0.3, calls: 1300, ..quiet("kills") },
@@ -446,7 +446,7 @@ fn messages() -> Vec<Scenario> {
             ..quiet("fifo")
         },
         Scenario {
-            arrivals: vec![(ZERO, hours(2), 50)],
+            arrivals: vec![(ZERO, hours(2), 30)],
             troubles: vec![flapping(4000, ZERO, hours(4), T::Forgets(1.0))],
             undeleted: 0.3,
             duplicates: 0.2,
@@ -459,7 +459,7 @@ fn messages() -> Vec<Scenario> {
 fn everything() -> Vec<Scenario> {
     use Trouble as T;
     vec![Scenario {
-        arrivals: vec![(ZERO, hours(4), 150)],
+        arrivals: vec![(ZERO, hours(4), 80)],
         malformed: 0.05,
         others: 0.05,
         troubles: vec![

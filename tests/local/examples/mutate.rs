@@ -108,8 +108,8 @@ impl Copy {
             let is_run = said.contains(scenario);
             return if is_run { Ok(Ok(())) } else { Err(io::Error::other(format!("there is no scenario {scenario}"))) };
         }
-        let finding = said.lines().find_map(|line| line.strip_prefix("    ")).unwrap_or("the simulation broke down");
-        Ok(Err(finding.split(": cargo simulate").next().unwrap_or_default().to_owned()))
+        let finding = said.lines().find_map(|line| Some(line.split_once(": cargo simulate")?.0.trim()));
+        Ok(Err(finding.unwrap_or("the simulation broke down").to_owned()))
     }
 }
 
