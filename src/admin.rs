@@ -15,7 +15,8 @@ use crate::{json, usersig};
 
 /// How long a key is used before it is read again.
 pub const KEEP: Duration = Duration::from_mins(5);
-/// Shortest time between two reads that a refusal by Tencent, or a failed read, brings about.
+/// Shortest time between two reads that a refusal by Tencent, or a failed read, brings about; without a key it is
+/// [`KEYLESS`].
 pub const REREAD_AFTER: Duration = Duration::from_secs(30);
 /// How long an environment without a key waits until it tries to read one again. Its invocations wait with it: if they
 /// failed at once, it would be free for the next batch at once, and take most of the queue from those that have a key.

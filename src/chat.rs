@@ -4,7 +4,10 @@
 
 mod http;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use reqwest::Url;
@@ -138,19 +141,29 @@ impl Chat {
         self.post(ACCOUNT_IMPORT, call, &request).await.map(drop)
     }
 
-    /// Finds those of at most [`MAX_CHECKED`] accounts that are known to be there.
+    /// Finds those of at most [`MAX_CHECKED`] accounts that are there.
     ///
     /// # Errors
-    /// As of [`Chat::account_import`].
+    /// As of [`Chat::account_import`], and when the answer does not tell of every account.
     pub async fn account_check(&self, call: Call<'_>, user_ids: &HashSet<UserId>) -> Result<HashSet<UserId>, Failure> {
         let items: Vec<Value> = user_ids.iter().map(|user_id| json!({"UserID": user_id.reveal()})).collect();
         let answer = self.post(ACCOUNT_CHECK, call, &json!({"CheckItem": items})).await?;
         let items =
             answer.result_item.as_ref().and_then(|Json(items)| items.as_array()).map(Vec::as_slice).unwrap_or_default();
-        let is_imported = |item: &&Value| item.get("AccountStatus").and_then(Value::as_str) == Some("Imported");
-        let imported = items.iter().filter(is_imported).filter_map(|item| item.get("UserID")?.as_str());
-        let imported: HashSet<&str> = imported.collect();
-        Ok(user_ids.iter().filter(|user_id| imported.contains(user_id.reveal())).cloned().collect())
+        let told = |item: &Value| {
+            Some((item.get("UserID")?.as_str()?.to_owned(), item.get("AccountStatus")?.as_str()? == "Imported"))
+        };
+        let told: HashMap<String, bool> = items.iter().filter(|item| has_status(item)).filter_map(told).collect();
+        let mut found = HashSet::new();
+        for user_id in user_ids {
+            match told.get(user_id.reveal()) {
+                Some(true) => drop(found.insert(user_id.clone())),
+                Some(false) => {}
+                // To take it for absent would let an old name go over a new one.
+                None => return Err(Failure::Unreadable("the answer does not tell of every account")),
+            }
+        }
+        Ok(found)
     }
 
     async fn post(&self, command: &str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
@@ -195,6 +208,12 @@ fn verdict(body: &[u8], user_sig: &str) -> Result<Answer, Failure> {
             Err(Failure::Refused(Refusal { code, info, request_id: request_id.map(str::to_owned) }))
         }
     }
+}
+
+/// Whether an item of `account_check` says that an account is there, or that it is not.
+fn has_status(item: &Value) -> bool {
+    let status = item.get("AccountStatus").and_then(Value::as_str);
+    matches!(status, Some("Imported" | "NotImported")) && item.get("ResultCode").and_then(Value::as_i64) == Some(0)
 }
 
 /// Whether a text looks like an ID, so that it may be logged.

@@ -1,7 +1,7 @@
 //! Which accounts are looked for in one call.
 //!
 //! After an outage every message is late, and `account_check` may be called half as often as `account_import`, but
-//! about 100 accounts at a time: all that are waiting when a call's turn comes go into it.
+//! 100 accounts at a time: all that are waiting when a call's turn comes go into it.
 
 use std::{
     cell::OnceCell,
@@ -62,7 +62,7 @@ impl Questions {
 }
 
 impl Question<'_> {
-    /// The answer, if there is one.
+    /// Gives the answer, if there is one, and asks again if there will be none.
     pub fn answer(&mut self) -> Option<Answer> {
         match self.answer.try_recv() {
             Ok(answer) => Some(answer),

@@ -170,9 +170,7 @@ impl Format {
             Err(error) => vec![Err(error)],
         };
         if users.len() > MAX_USERS {
-            return vec![Err(Malformed(format!(
-                "there are over {MAX_USERS} users in it: must be at most {MAX_USERS}"
-            )))];
+            return vec![Err(Malformed(format!("there are more users in it than {MAX_USERS}, the most there may be")))];
         }
         users
     }

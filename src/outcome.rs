@@ -64,7 +64,7 @@ pub enum Turn {
     Had,
     /// Others failed, so it was not tried: it backs off, and does not expire by that.
     Held,
-    /// There was no time for it: it comes back soon.
+    /// There was no time for it, or what was in its way is gone: it comes back soon.
     Missed,
 }
 

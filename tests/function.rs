@@ -268,6 +268,25 @@ async fn looks_for_many_late_accounts_in_one_call_and_for_each_alone_if_that_is_
     assert_eq!((together, two - together, checks() - two, imports), (1, 2, 4, 101));
 }
 
+/// Neither is an account that is not there, and none that is.
+#[tokio::test]
+async fn defers_a_late_signup_of_which_a_check_does_not_tell() {
+    let world = World::start(&[]).await;
+    let item = |code: i64, status: &str| json!({"UserID": "ada", "ResultCode": code, "AccountStatus": status});
+    let mut lines = Vec::new();
+    for items in
+        [json!(null), json!([]), json!([item(70107, "")]), json!([item(0, "Unknown")]), json!([item(1, "NotImported")])]
+    {
+        let answer = json!({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", "ResultItem": items});
+        world.tencent.script("account_check", [Reply::Body(answer.to_string().into_bytes())]);
+        let record = old_record("m", &json!({"userId": "ada"}), 2);
+        world.invoke(&json!({"Records": [record]}).to_string()).await;
+        lines = world.lines();
+    }
+    let imports = world.tencent.calls().iter().filter(|call| call.command == "account_import").count();
+    assert_eq!((lines, imports), (vec!["m WARN deferred unreadable".to_owned(); 5], 0));
+}
+
 /// A parked message that is moved back has a new time of its own.
 #[tokio::test]
 async fn knows_a_parked_message_by_the_time_at_which_it_was_sent_at_first() {

@@ -1,7 +1,9 @@
 //! What AWS answers the function, whose own AWS clients ask it without a network.
 
 use aws_sdk_sqs::config::{
-    BehaviorVersion, Credentials, Region, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig,
+    BehaviorVersion, Credentials, Region, SharedHttpClient,
+    retry::{RetryConfig, RetryPartition},
+    timeout::TimeoutConfig,
 };
 use aws_smithy_runtime_api::{
     client::{
@@ -63,12 +65,15 @@ fn client() -> SharedHttpClient {
 pub fn clients() -> (aws_sdk_secretsmanager::Client, aws_sdk_sqs::Client) {
     let credentials = Credentials::new("test", "test", None, None, "test");
     let (retry, region) = (RetryConfig::standard().with_max_attempts(2), Region::new("eu-central-1"));
+    // Its own, since all clients of a process share the one that they have by default: a run must not know of another.
+    let partition = RetryPartition::custom("of-one-environment").build();
     let timeout = TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build();
     let secrets = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(client())
         .region(region.clone())
         .retry_config(retry.clone())
+        .retry_partition(partition.clone())
         .timeout_config(timeout.clone())
         .credentials_provider(credentials.clone());
     let sqs = aws_sdk_sqs::Config::builder()
@@ -76,6 +81,7 @@ pub fn clients() -> (aws_sdk_secretsmanager::Client, aws_sdk_sqs::Client) {
         .http_client(client())
         .region(region)
         .retry_config(retry)
+        .retry_partition(partition)
         .timeout_config(timeout)
         .credentials_provider(credentials);
     (aws_sdk_secretsmanager::Client::from_conf(secrets.build()), aws_sdk_sqs::Client::from_conf(sqs.build()))
@@ -141,7 +147,7 @@ fn content(body: &Value) -> Content {
     let body: Value = serde_json::from_str(body["MessageBody"].as_str().unwrap()).unwrap();
     match body.get("detail").unwrap_or(&body).get("signups").and_then(Value::as_array) {
         Some(users) => Content::Signups(number(&users[0]), users.len()),
-        None => Content::Malformed,
+        None => Content::Malformed(usize::try_from(body["broken"].as_u64().unwrap()).unwrap()),
     }
 }
 
@@ -156,7 +162,7 @@ fn park(world: &mut World, body: &Value) {
         world.find("a message was parked without a reason");
     }
     match content(body) {
-        Content::Malformed => world.seen.malformed_parked += 1,
+        Content::Malformed(number) => drop(world.seen.malformed_parked.insert(number)),
         Content::Other => world.find("a message without a sign-up was parked"),
         Content::Signups(first, count) => {
             let first_sent = attribute("FirstSent").parse::<u64>().map(Duration::from_millis).unwrap_or_default();

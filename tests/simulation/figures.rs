@@ -20,6 +20,8 @@ pub struct Figures {
     pub checks_a_second: usize,
     /// Calls of `account_import` for a thousand sign-ups, without those in vain.
     pub calls: u32,
+    /// Deliveries for a thousand sign-ups.
+    pub deliveries: u32,
     /// Calls that a service which is down was asked to answer, an hour.
     pub in_vain: u32,
     /// From the end of all trouble, and of all arrivals, to the last message's end.
@@ -51,6 +53,7 @@ impl Figures {
             imports_a_second: tencent.imports.most,
             checks_a_second: tencent.checks.most,
             calls: whole(f64::from(tencent.imports.obeyed) * 1000.0 / signups as f64),
+            deliveries: whole(world.seen.outcomes.values().sum::<u64>() as f64 * 1000.0 / signups as f64),
             in_vain: whole(in_vain / (trouble.as_secs_f64() / 3600.0).max(f64::MIN_POSITIVE)),
             lag: ended.saturating_sub(scenario.cured()),
             slowest: tencent
@@ -74,7 +77,7 @@ impl Figures {
         };
         let Scenario { limit, parks, .. } = *scenario;
         find(lost > 0, format!("{lost} sign-ups were lost"));
-        let unparked = self.seen.malformed.saturating_sub(self.seen.malformed_parked);
+        let unparked = self.seen.malformed - self.seen.malformed_parked.len();
         find(parks && unparked > 0, format!("{unparked} malformed messages were not parked"));
         let (imports, checks) = (self.imports_a_second, self.checks_a_second);
         find(imports > limit, format!("{imports} imports in a second: must be at most {limit}"));
@@ -89,6 +92,8 @@ impl Figures {
         find(is > may, format!("a sign-up took {is:?}: must take at most {may:?}"));
         let (is, may) = (self.drain, scenario.drain);
         find(is < may, format!("{is} imports a second: must be at least {may}"));
+        let (is, may) = (self.deliveries, scenario.deliveries);
+        find(is > may, format!("{is} deliveries for a thousand sign-ups: must be at most {may}"));
         let (is, may) = (self.in_vain, scenario.in_vain);
         find(is > may, format!("{is} calls in vain an hour: must be at most {may}"));
         self

@@ -36,12 +36,10 @@ use std::{
 };
 
 use figures::{Figures, Worst};
-use scenario::Scenario;
+use scenario::{LONGEST, Scenario};
 
 /// Seeds of each scenario: without optimisation, a run takes some ten times as long.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 2000 };
-/// From which part of the seeds on a scenario is too long for a run without optimisation.
-const LONGEST: u64 = 1000;
 /// Most failing seeds of a scenario that are told.
 const TOLD: usize = 3;
 
@@ -64,6 +62,10 @@ fn main() -> ExitCode {
         names => names.iter().any(|name| scenario.name.contains(name)),
     };
     let scenarios: Vec<Scenario> = scenario::all().into_iter().filter(is_meant).collect();
+    if scenarios.is_empty() && !cfg!(debug_assertions) {
+        println!("there is no scenario with {} in its name", names.join(" or "));
+        return ExitCode::FAILURE;
+    }
     let failed = match seed {
         Some(seed) => scenarios.iter().filter(|scenario| !replay(scenario, seed)).count(),
         None => run(&scenarios, seeds),
@@ -93,7 +95,10 @@ fn run(scenarios: &[Scenario], seeds: u64) -> usize {
             let (tell, runs, next) = (tell.clone(), &runs, &next);
             scope.spawn(move || {
                 while let Some((index, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    tell.send((*index, *seed, mapping::live(&scenarios[*index], *seed))).unwrap();
+                    let scenario = &scenarios[*index];
+                    let figures = std::panic::catch_unwind(|| mapping::live(scenario, *seed));
+                    let figures = figures.unwrap_or_else(|_| panic!("cargo simulate {} --seed {seed}", scenario.name));
+                    tell.send((*index, *seed, figures)).unwrap();
                 }
             });
         }

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     fmt::Write,
+    panic::AssertUnwindSafe,
     rc::Rc,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
@@ -14,6 +15,7 @@ use chat_signup_import::{
     config::Config,
     handler::{Edge, Handler},
 };
+use futures_util::FutureExt;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
 use tokio::{
@@ -75,7 +77,7 @@ async fn send(scenario: Scenario) {
                 let span = u64::try_from((*to - *from).as_millis()).unwrap();
                 let at = *from + Duration::from_millis(world.rng.u64(..=span));
                 let content = if world.chance(scenario.malformed) {
-                    Content::Malformed
+                    Content::Malformed(all.len())
                 } else if world.chance(scenario.others) {
                     Content::Other
                 } else {
@@ -103,7 +105,7 @@ async fn send(scenario: Scenario) {
                     world.users[first..first + count].iter_mut().for_each(|user| user.sent = now);
                     group = scenario.fifo_groups.map(|groups| u32::try_from(first % groups).unwrap());
                 }
-                Content::Malformed => world.seen.malformed += 1,
+                Content::Malformed(_) => world.seen.malformed += 1,
                 Content::Other => {}
             }
             if !scenario.by_bus {
@@ -142,23 +144,26 @@ async fn work(scenario: &Scenario, is_all_sent: impl Fn() -> bool) {
         let place = Arc::clone(&places).acquire_owned().await.unwrap();
         let batch = world(|world| {
             let now = world.now();
-            let (mut received, given_up) = world.queue.receive(scenario.batch, now);
+            let (received, given_up) = world.queue.receive(scenario.batch, now);
             for id in given_up {
                 world.find("SQS gave a message up");
                 world.seen.ended = now.max(world.queue.message(id).sent);
             }
             if scenario.duplicates > 0.0 {
-                for id in received.clone() {
+                for id in &received {
                     if world.chance(scenario.duplicates) {
-                        world.queue.show(id, now);
+                        world.queue.show(*id, now);
                     }
                 }
             }
-            received.dedup();
             received
         });
         if !batch.is_empty() {
-            spawn_local(invoke(batch, place));
+            spawn_local(async {
+                if AssertUnwindSafe(invoke(batch, place)).catch_unwind().await.is_err() {
+                    world(|world| world.find("an invocation panicked"));
+                }
+            });
             continue;
         }
         drop(place);
@@ -184,11 +189,7 @@ async fn invoke(batch: Vec<usize>, place: OwnedSemaphorePermit) {
         // Their receives are spent; they come back after the visibility timeout.
         return;
     }
-    let idle = IDLE.with_borrow_mut(|idle| if is_cold { None } else { idle.pop() });
-    let handler = match idle {
-        Some(handler) => handler,
-        None => start().await,
-    };
+    let handler = if is_cold { start().await } else { environment().await };
     let end = world(|world| {
         world.seen.invocations += 1;
         world.now() + TIMEOUT
@@ -226,10 +227,7 @@ async fn invoke(batch: Vec<usize>, place: OwnedSemaphorePermit) {
 async fn invoke_by_bus(signup: Content) {
     // After the first try and the second; there is no more than a third.
     for pause in [Some(minutes(1)), Some(minutes(2)), None] {
-        let handler = match IDLE.with_borrow_mut(Vec::pop) {
-            Some(handler) => handler,
-            None => start().await,
-        };
+        let handler = environment().await;
         let mut context = Context::default();
         context.deadline = u64::try_from(epoch_millis(world(|world| world.now()) + TIMEOUT)).unwrap();
         let event = format!(r#"{{"id":"event","detail-type":"signup","detail":{}}}"#, body(signup));
@@ -255,6 +253,17 @@ async fn invoke_by_bus(signup: Content) {
                 }
             }),
         }
+    }
+}
+
+/// Any environment that is free, or else a new one.
+async fn environment() -> Rc<Handler> {
+    let idle = IDLE.with_borrow_mut(|idle| {
+        (!idle.is_empty()).then(|| idle.swap_remove(world(|world| world.rng.usize(..idle.len()))))
+    });
+    match idle {
+        Some(handler) => handler,
+        None => start().await,
     }
 }
 
@@ -330,7 +339,7 @@ fn body(content: Content) -> String {
             format!(r#"{{"event":"signup","signups":[{}]}}"#, users.collect::<Vec<_>>().join(","))
         }
         Content::Other => r#"{"event":"other"}"#.to_owned(),
-        Content::Malformed => r#"{"broken":true}"#.to_owned(),
+        Content::Malformed(number) => format!(r#"{{"broken":{number}}}"#),
     }
 }
 
@@ -342,7 +351,7 @@ fn acknowledge(world: &mut World, id: usize) {
             (first..first + count).all(|user| world.tencent.accounts.contains_key(&user) || world.users[user].parked)
         }
         Content::Other => true,
-        Content::Malformed => !world.scenario.parks || world.seen.malformed_parked > 0,
+        Content::Malformed(number) => !world.scenario.parks || world.seen.malformed_parked.contains(&number),
     };
     if !is_done {
         world.find("a message was acknowledged that was neither imported nor parked");

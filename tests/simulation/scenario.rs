@@ -57,6 +57,9 @@ impl Span {
     }
 }
 
+/// From which part of the seeds on a scenario is too long for a run without optimisation.
+pub const LONGEST: u64 = 1000;
+
 /// A scenario.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -100,6 +103,8 @@ pub struct Scenario {
     pub drain: u32,
     /// Most calls an hour while Tencent was down.
     pub in_vain: u32,
+    /// Most deliveries for a thousand sign-ups.
+    pub deliveries: u32,
     /// Which part of the seeds it is run with, since it takes long.
     pub one_in: u64,
 }
@@ -165,6 +170,7 @@ fn quiet(name: &'static str) -> Scenario {
         slowest: Duration::MAX,
         drain: 0,
         in_vain: 0,
+        deliveries: u32::MAX,
         one_in: 1,
     }
 }
@@ -194,6 +200,7 @@ fn no_trouble() -> Vec<Scenario> {
         Scenario { arrivals: backlog(1000), lag: minute, drain: 100, ..quiet("burst_of_1000") },
         Scenario { arrivals: backlog(1000), lag: minute, drain: 100, places: 10, ..quiet("ten_places") },
         Scenario { arrivals: backlog(1000), lag: minute, drain: 100, places: 2, batch: 100, ..quiet("two_places") },
+        Scenario { arrivals: backlog(100), limit: 4, places: 2, batch: 100, ..quiet("four_a_second") },
         Scenario { arrivals: backlog(300), lag: minute, drain: 15, limit: 20, places: 2, ..quiet("twenty_a_second") },
         Scenario { arrivals: backlog(1000), lag: minute, drain: 150, batch: 100, ..quiet("batches_of_100") },
         Scenario { arrivals: backlog(10_000), lag: minutes(2), drain: 120, one_in: 40, ..quiet("backlog_of_10_000") },
@@ -201,7 +208,7 @@ fn no_trouble() -> Vec<Scenario> {
             arrivals: backlog(1_000_000),
             lag: minutes(150),
             drain: 120,
-            one_in: 2000,
+            one_in: 2 * LONGEST,
             ..quiet("backlog_of_a_million")
         },
     ]
@@ -213,26 +220,41 @@ fn outages() -> Vec<Scenario> {
     let flaps = |seconds| vec![flapping(seconds, ZERO, hours(2), Trouble::Down)];
     vec![
         Scenario { troubles: outage(minutes(1)), in_vain: 1200, ..quiet("outage_of_a_minute") },
-        Scenario { troubles: outage(hours(1)), in_vain: 500, ..quiet("outage_of_an_hour") },
+        Scenario { troubles: outage(hours(1)), in_vain: 370, ..quiet("outage_of_an_hour") },
+        Scenario {
+            arrivals: backlog(60),
+            troubles: outage(minutes(5)),
+            in_vain: 2500,
+            deliveries: 14_000,
+            ..quiet("outage_of_five_minutes")
+        },
         Scenario {
             arrivals: steady(hours(72), 4),
             troubles: outage(hours(72)),
-            in_vain: 100,
+            in_vain: 45,
             one_in: 2,
             ..quiet("outage_of_72_hours")
         },
         Scenario {
             arrivals: backlog(60),
             troubles: outage(hours(3)),
-            in_vain: 1200,
+            in_vain: 600,
             one_in: 4,
             ..quiet("outage_with_a_backlog")
+        },
+        Scenario {
+            arrivals: backlog(5000),
+            troubles: outage(hours(1)),
+            lag: minutes(17),
+            in_vain: 4000,
+            one_in: LONGEST,
+            ..quiet("outage_with_a_backlog_of_5000")
         },
         Scenario {
             arrivals: backlog(150),
             batch: 100,
             troubles: outage(hours(2)),
-            in_vain: 1200,
+            in_vain: 1600,
             one_in: 8,
             ..quiet("batches_of_100_and_an_outage")
         },
@@ -240,7 +262,7 @@ fn outages() -> Vec<Scenario> {
         Scenario { troubles: flaps(300), in_vain: 250, ..quiet("flapping_every_5_min") },
         Scenario { calls: 16_000, ..six_hours("silent_service", Trouble::Slow(hours(1))) },
         Scenario { calls: 16_000, ..six_hours("answers_lost", Trouble::Forgets(1.0)) },
-        Scenario { in_vain: 200, ..six_hours("unknown_error", Trouble::Fails(99_999)) },
+        Scenario { in_vain: 65, ..six_hours("unknown_error", Trouble::Fails(99_999)) },
         Scenario {
             arrivals: steady(hours(20), 2),
             troubles: outage(hours(24 * 6)),
@@ -311,13 +333,13 @@ fn limits() -> Vec<Scenario> {
         Scenario {
             arrivals: backlog(80),
             troubles: vec![span(ZERO, minutes(10), T::Fails(60011))],
-            in_vain: 7500,
+            in_vain: 5500,
             ..quiet("rate_of_the_app")
         },
         Scenario {
             arrivals: backlog(60),
             troubles: vec![span(ZERO, minutes(10), T::Fails(70050))],
-            in_vain: 400,
+            in_vain: 480,
             ..quiet("signature_refused_too_often")
         },
         Scenario {
@@ -337,9 +359,9 @@ fn limits() -> Vec<Scenario> {
 
 fn set_up() -> Vec<Scenario> {
     use Trouble as T;
-    let refused = |name, code| Scenario { in_vain: 170, ..six_hours(name, T::Fails(code)) };
+    let refused = |name, code| Scenario { in_vain: 55, ..six_hours(name, T::Fails(code)) };
     vec![
-        Scenario { in_vain: 250, ..six_hours("wrong_key", T::Secret(WRONG_KEY)) },
+        Scenario { in_vain: 100, ..six_hours("wrong_key", T::Secret(WRONG_KEY)) },
         refused("wrong_region", 60026),
         refused("wrong_app", 70020),
         refused("expired_plan", 60020),
@@ -347,11 +369,12 @@ fn set_up() -> Vec<Scenario> {
         Scenario {
             troubles: vec![span(hours(1), hours(2), T::Rotated)],
             in_vain: 8,
+            slowest: Duration::from_secs(15),
             ..quiet("rotation_back_and_forth")
         },
         Scenario {
             troubles: vec![span(minutes(60), minutes(80), T::Secret(WRONG_KEY))],
-            in_vain: 600,
+            in_vain: 350,
             ..quiet("secret_spoilt_while_warm")
         },
         six_hours("secret_not_readable", T::Aws("GetSecretValue", Fault::Fails)),
@@ -371,6 +394,14 @@ fn aws() -> Vec<Scenario> {
     let few = || vec![(ZERO, hours(2), 12)];
     let two = |trouble| vec![span(ZERO, hours(2), T::Brown(0.3)), span(ZERO, hours(2), trouble)];
     vec![
+        Scenario {
+            arrivals: backlog(600),
+            batch: 1,
+            latency: (1, 3),
+            cold: 0.05,
+            drain: 60,
+            ..quiet("environments_that_take_turns")
+        },
         Scenario { kills: 0.3, calls: 1300, ..quiet("kills") },
         Scenario { arrivals: backlog(1000), kills: 0.3, calls: 1400, lag: minutes(30), ..quiet("kills_at_load") },
         Scenario { throttles: 0.3, ..quiet("throttles") },
@@ -421,7 +452,7 @@ fn messages() -> Vec<Scenario> {
             arrivals: vec![(ZERO, hours(1), 5)],
             users_each: 100,
             troubles: vec![span(ZERO, hours(2), T::Down)],
-            in_vain: 300,
+            in_vain: 120,
             ..quiet("a_hundred_users_each_and_an_outage")
         },
         Scenario {
@@ -440,6 +471,7 @@ fn messages() -> Vec<Scenario> {
             ..quiet("by_bus_with_faults_of_the_queue")
         },
         Scenario {
+            arrivals: backlog(60),
             fifo_groups: Some(5),
             troubles: vec![span(ZERO, hours(2), T::Brown(0.3))],
             lag: minutes(60),
@@ -450,7 +482,7 @@ fn messages() -> Vec<Scenario> {
             troubles: vec![flapping(4000, ZERO, hours(4), T::Forgets(1.0))],
             undeleted: 0.3,
             duplicates: 0.2,
-            calls: 9000,
+            calls: 14_000,
             ..quiet("new_names")
         },
     ]

@@ -12,6 +12,7 @@ use crate::{mapping, world::Content};
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 pub const MAX_RECEIVES: u32 = 1000;
 pub const RETENTION: Duration = Duration::from_hours(14 * 24);
+
 /// Stops if the template has other numbers.
 pub fn assert_as_in_the_template() {
     let template = local::file("infra/template.yaml");
@@ -27,7 +28,7 @@ pub fn assert_as_in_the_template() {
 /// Most messages in flight of a standard queue.
 const MAX_IN_FLIGHT: usize = 120_000;
 
-/// Whether a message is there, seen from one that was received.
+/// A message, there or not.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub content: Content,

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -24,8 +24,8 @@ pub enum Content {
     Signups(usize, usize),
     /// An event of another type.
     Other,
-    /// No sign-up can be read from it.
-    Malformed,
+    /// No sign-up can be read from it; its number.
+    Malformed(usize),
 }
 
 /// A user who signed up.
@@ -58,8 +58,8 @@ pub struct World {
 pub struct Seen {
     /// By the code of its reason.
     pub parked: BTreeMap<String, u32>,
-    pub malformed_parked: u32,
-    pub malformed: u32,
+    pub malformed_parked: BTreeSet<usize>,
+    pub malformed: usize,
     pub invocations: u32,
     pub kills: u32,
     /// When the last message ended.

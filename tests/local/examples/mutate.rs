@@ -64,13 +64,14 @@ fn run(words: &[String]) -> io::Result<usize> {
         fs::write(copy.tree.join(&mutant.path), text.replace(&mutant.from, &mutant.to))?;
         let noticed = copy.simulate(&mutant.scenario);
         fs::write(copy.tree.join(&mutant.path), text)?;
-        let verdict = match (whole, noticed?) {
-            (Some(finding), _) => format!("FAILS UNCHANGED: {finding}"),
-            (None, Ok(())) => "WENT UNNOTICED".to_owned(),
-            (None, Err(finding)) => finding,
+        let (is_noticed, verdict) = match (whole, noticed) {
+            (Some(finding), _) => (false, format!("FAILS UNCHANGED: {finding}")),
+            (None, Ok(Ok(()))) => (false, "WENT UNNOTICED".to_owned()),
+            (None, Ok(Err(finding))) => (true, finding),
+            (None, Err(error)) => (false, error.to_string()),
         };
-        survivors += usize::from(verdict.starts_with(char::is_uppercase));
-        println!("{:<60} {:<36} {verdict}", mutant.what, mutant.scenario);
+        survivors += usize::from(!is_noticed);
+        println!("{:<58} {:<34} {verdict}", mutant.what, mutant.scenario);
     }
     println!("\n{} changes made", mutants.len());
     Ok(survivors)

@@ -105,7 +105,8 @@ impl Aws {
 
     /// The processes that it runs the function in.
     pub fn environments(&self) -> Vec<String> {
-        let home = self.home.canonicalize().unwrap_or_default();
+        // Of an empty path, every process would be one.
+        let Ok(home) = self.home.canonicalize() else { return Vec::new() };
         let runs = |process: &Path| std::fs::read_link(process.join("exe")).is_ok_and(|exe| exe.starts_with(&home));
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let ours = processes.filter(|process| runs(&process.path()));
