@@ -67,7 +67,7 @@ impl Siege {
         say(&format!("{} messages are on the queue (seed {}); in this order: {plan:?}", sent.len(), self.seed));
         let started = Instant::now();
         world.aws.pause(false).await?;
-        let mut saboteur = Saboteur::new(world, &proxy, random, self.is_brief);
+        let mut saboteur = Saboteur::new(world, &proxy, random);
         for mischief in plan {
             say(&format!("{mischief:?}; {} messages are left", left(world).await?));
             saboteur.make(mischief).await?;

@@ -58,7 +58,6 @@ pub struct Saboteur<'a> {
     world: &'a World,
     proxy: &'a Proxy,
     random: Rng,
-    is_brief: bool,
     /// Every key there has been.
     pub keys: Vec<String>,
     /// How many processes were killed.
@@ -67,8 +66,8 @@ pub struct Saboteur<'a> {
 
 impl<'a> Saboteur<'a> {
     /// Has done nothing yet.
-    pub fn new(world: &'a World, proxy: &'a Proxy, random: Rng, is_brief: bool) -> Self {
-        Self { world, proxy, random, is_brief, keys: vec![App::default().key], killed: 0 }
+    pub fn new(world: &'a World, proxy: &'a Proxy, random: Rng) -> Self {
+        Self { world, proxy, random, keys: vec![App::default().key], killed: 0 }
     }
 
     /// Makes it, until it has shown itself, and puts it right again.
@@ -94,10 +93,6 @@ impl<'a> Saboteur<'a> {
                 for fault in [Fault::Error(500, "InternalServiceError"), Fault::Error(400, "ThrottlingException")] {
                     self.kill(self.world.aws.environments()).await;
                     self.fail("GetSecretValue", fault).await;
-                }
-                if self.is_brief {
-                    // One without a key looks for it again after 30 s, and defers all that it gets until then.
-                    self.kill(self.world.aws.environments()).await;
                 }
             }
             Mischief::NewKey => {

@@ -91,7 +91,7 @@ impl Report {
             ("process killed", saboteur.killed),
             ("process killed in mid-batch", log.matches("errorType=Runtime.ExitError").count()),
             ("GetSecretValue fails", proxy.failed("GetSecretValue")),
-            ("a sign-up waits for the key (secret_unavailable)", told("deferred secret_unavailable")),
+            ("an environment has no key yet", log.matches("the secret could not be read for now").count()),
             ("SendMessage fails", proxy.failed("SendMessage")),
             ("a rejected one waits for its parking (not_parked)", told("blocked not_parked")),
             ("ChangeMessageVisibilityBatch fails", proxy.failed("ChangeMessageVisibilityBatch")),
