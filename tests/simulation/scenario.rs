@@ -325,8 +325,8 @@ fn limits() -> Vec<Scenario> {
             ..quiet("others_take_all")
         },
         Scenario {
-            arrivals: backlog(1000),
-            troubles: vec![span(ZERO, minutes(1), T::FailsAtTimes(60007, 0.02))],
+            arrivals: backlog(2000),
+            troubles: vec![span(ZERO, minutes(5), T::FailsAtTimes(60007, 0.02))],
             drain: 35,
             ..quiet("rate_refused_at_times")
         },
