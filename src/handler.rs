@@ -191,6 +191,9 @@ impl Handler {
                 tally.count(attempt);
                 report.log(attempt, &mut blocked);
             }
+            if report.delay.is_some() {
+                tally.comes_back(self.age(message).unwrap_or_default());
+            }
             reports.push(report);
         };
         let mut done = stream::iter(lanes(messages))
@@ -220,11 +223,16 @@ impl Handler {
         })
     }
 
+    /// How long a message has been on its queue, if it tells.
+    fn age(&self, message: &Message) -> Option<Duration> {
+        message.sent.and_then(|sent| (self.clock)().duration_since(sent).ok())
+    }
+
     /// Brings the sign-ups of one message to their outcomes; a panic is this message's failure only.
     async fn one(&self, message: &Message, deadline: Instant) -> Vec<Attempt> {
         let work = async {
             let mut attempts = self.importer.import(&message.body, message.first_sent, deadline).await;
-            let age = message.sent.and_then(|sent| (self.clock)().duration_since(sent).ok());
+            let age = self.age(message);
             let is_last = message.receives >= LAST_RECEIVES;
             // Without a place to keep it, the queue is the better one.
             if (is_last || age.is_some_and(|age| age >= self.max_age)) && self.queue.parks() {

@@ -16,7 +16,7 @@ use crate::{
     check::Questions,
     event::Malformed,
     outcome::{
-        Outcome,
+        Outcome, Trouble,
         codes::{self, Fate, Retry},
     },
     pace::Pace,
@@ -243,11 +243,10 @@ impl Importer {
 
     /// Has the pace and the breaker learn from a failure.
     fn learn(&self, pace: &Pace, permit: Permit<'_>, failure: &Failure) {
-        let fate = codes::meaning(failure).fate;
-        if fate == Fate::Rate || *failure == Failure::Status(429) {
+        if codes::trouble(failure) == Some(Trouble::RateLimited) {
             pace.slow_down(Instant::now());
             permit.answered();
-        } else if fate == Fate::CredentialRate {
+        } else if codes::meaning(failure).fate == Fate::CredentialRate {
             permit.refused_too_often((self.clock)());
         } else if codes::is_of_service(failure) {
             permit.failed((self.clock)());

@@ -2,13 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_smithy_types::date_time::{DateTime, Format};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::{import::Attempt, user_id::UserId};
+use crate::{
+    import::Attempt,
+    outcome::{Outcome, Trouble},
+    user_id::UserId,
+};
 
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "ChatSignupImport";
@@ -20,7 +24,10 @@ const MAX_VALUES: usize = 100;
 pub struct Tally {
     outcomes: BTreeMap<&'static str, u64>,
     codes: BTreeMap<String, u64>,
-    latencies: Vec<u64>,
+    troubles: BTreeMap<Trouble, u64>,
+    /// Of each sign-up that was called for: how long that took, in milliseconds, and whether it was one call too many.
+    calls: Vec<(u64, bool)>,
+    oldest_unfinished: Duration,
     fitted: u64,
     odd_user_ids: u64,
 }
@@ -29,12 +36,23 @@ impl Tally {
     /// Counts what came of a sign-up, or of a message without any.
     pub fn count(&mut self, Attempt { user, fitted, outcome, latency }: &Attempt) {
         *self.outcomes.entry(outcome.label()).or_default() += 1;
-        if let Some(cause) = outcome.cause() {
+        let cause = outcome.cause();
+        let trouble = cause.and_then(|cause| cause.trouble);
+        if let Some(cause) = cause {
             *self.codes.entry(cause.code.to_string()).or_default() += 1;
         }
-        self.latencies.extend(latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)));
+        if let Some(trouble) = trouble {
+            *self.troubles.entry(trouble).or_default() += 1;
+        }
+        let millis = |latency: &Duration| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        self.calls.extend(latency.as_ref().map(|latency| (millis(latency), trouble == Some(Trouble::RateLimited))));
         self.fitted += u64::from(!fitted.is_empty());
         self.odd_user_ids += u64::from(user.as_ref().is_some_and(UserId::is_odd));
+    }
+
+    /// Takes the age of a message that comes back: the queue's own metric leaves out what was received three times.
+    pub fn comes_back(&mut self, age: Duration) {
+        self.oldest_unfinished = self.oldest_unfinished.max(age);
     }
 
     /// How many sign-ups had the outcome of this label.
@@ -48,39 +66,49 @@ impl Tally {
     /// drop the metrics, and every alarm would go blind.
     pub fn lines(&self, function: &str, level: &str, now: SystemTime, cold_start: bool) -> String {
         let mut lines = String::new();
-        let mut document = |dimensions: Value, unit: &str, values: Map<String, Value>, code: Option<&str>| {
-            let names: Vec<Value> = values.keys().map(|name| json!({"Name": name, "Unit": unit})).collect();
+        let mut document = |metrics: Vec<(String, &str, Value)>, code: Option<&str>| {
+            let names: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+            let dimensions: Vec<&str> = ["FunctionName"].into_iter().chain(code.map(|_| "ErrorCode")).collect();
             let mut line = json!({
                 "timestamp": DateTime::from(now).fmt(Format::DateTime).unwrap_or_default(),
                 "level": level,
                 "FunctionName": function,
                 "_aws": {
                     "Timestamp": now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
-                    "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": names}],
+                    "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": names}],
                 },
             });
             if let Some(fields) = line.as_object_mut() {
-                fields.extend(values);
+                fields.extend(metrics.into_iter().map(|(name, _, value)| (name, value)));
                 fields.extend(code.map(|code| ("ErrorCode".to_owned(), json!(code))));
             }
             lines.push_str(&line.to_string());
             lines.push('\n');
         };
 
-        let by_function = json!([["FunctionName"]]);
-        let counts = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"]
-            .map(|name| (name, self.of(&name.to_ascii_lowercase())));
-        let others =
-            [("ColdStart", u64::from(cold_start)), ("FittedProfiles", self.fitted), ("OddUserIds", self.odd_user_ids)];
-        let counts = counts.into_iter().chain(others).map(|(name, count)| (name.to_owned(), json!(count)));
-        document(by_function.clone(), "Count", counts.collect(), None);
-        for latencies in self.latencies.chunks(MAX_VALUES) {
-            let values = Map::from_iter([("CallLatency".to_owned(), json!(latencies))]);
-            document(by_function.clone(), "Milliseconds", values, None);
+        let count = |name: &str, count: u64| (name.to_owned(), "Count", json!(count));
+        let mut metrics: Vec<_> = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"]
+            .map(|name| count(name, self.of(&name.to_ascii_lowercase())))
+            .into();
+        let signups = self.outcomes.iter().filter(|(label, _)| **label != Outcome::Ignored.label());
+        metrics.push(count("Signups", signups.map(|(_, count)| count).sum()));
+        // Also where there are none: an alarm that hears of a zero is over.
+        let troubles = Trouble::COUNTED.map(|trouble| (trouble, self.troubles.get(&trouble).copied()));
+        metrics.extend(troubles.map(|(trouble, of)| count(&format!("{trouble:?}"), of.unwrap_or_default())));
+        metrics.push(("OldestUnfinished".to_owned(), "Seconds", json!(self.oldest_unfinished.as_secs())));
+        metrics.push(count("ColdStart", u64::from(cold_start)));
+        metrics.push(count("FittedProfiles", self.fitted));
+        metrics.push(count("OddUserIds", self.odd_user_ids));
+        document(metrics, None);
+        for calls in self.calls.chunks(MAX_VALUES) {
+            let latencies: Vec<u64> = calls.iter().map(|(latency, _)| *latency).collect();
+            // The average is the share of the calls.
+            let refused: Vec<u8> = calls.iter().map(|(_, refused)| u8::from(*refused)).collect();
+            let latencies = ("CallLatency".to_owned(), "Milliseconds", json!(latencies));
+            document(vec![latencies, ("RateLimited".to_owned(), "Count", json!(refused))], None);
         }
-        for (code, count) in &self.codes {
-            let values = Map::from_iter([("Failures".to_owned(), json!(count))]);
-            document(json!([["FunctionName", "ErrorCode"]]), "Count", values, Some(code));
+        for (code, failures) in &self.codes {
+            document(vec![count("Failures", *failures)], Some(code));
         }
         lines
     }

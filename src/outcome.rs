@@ -55,6 +55,52 @@ pub struct Cause {
     /// Whether the sign-up had its turn.
     #[serde(skip)]
     pub turn: Turn,
+    /// What a person has to see to, if it is more than waiting.
+    #[serde(skip)]
+    pub trouble: Option<Trouble>,
+}
+
+/// What a person has to see to. Each has a metric, an alarm and a section in the runbook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The app's plan allows no more accounts (70398). Parked.
+    AccountLimit,
+    /// A message holds no valid sign-up. Parked.
+    Malformed,
+    /// Tencent refuses a sign-up for good. Parked.
+    Refused,
+    /// A sign-up failed for too long. Parked.
+    Expired,
+    /// Tencent refuses the key, or what goes with it.
+    CredentialRefused,
+    /// Settings, plan or rights are wrong, so that all fail alike.
+    SetUpBlocked,
+    /// The secret cannot be read, or has no key in it.
+    SecretUnreadable,
+    /// Tencent answered with a code that is not in our table.
+    UnknownCode,
+    /// What is rejected cannot be parked.
+    NotParked,
+    /// Our own code failed.
+    Panicked,
+    /// Tencent, or a gateway of its, finds the calls too many. It is the share of the calls that matters.
+    RateLimited,
+}
+
+impl Trouble {
+    /// Those that matter by their number.
+    pub const COUNTED: [Self; 10] = [
+        Self::AccountLimit,
+        Self::Malformed,
+        Self::Refused,
+        Self::Expired,
+        Self::CredentialRefused,
+        Self::SetUpBlocked,
+        Self::SecretUnreadable,
+        Self::UnknownCode,
+        Self::NotParked,
+        Self::Panicked,
+    ];
 }
 
 /// Whether a sign-up had its turn.
@@ -70,7 +116,11 @@ pub enum Turn {
 
 impl Cause {
     fn new(code: &'static str, meaning: impl Into<Cow<'static, str>>, advice: &'static str) -> Self {
-        Self { code: code.into(), meaning: meaning.into(), advice, refusal: None, turn: Turn::Had }
+        Self { code: code.into(), meaning: meaning.into(), advice, refusal: None, turn: Turn::Had, trouble: None }
+    }
+
+    fn of(self, trouble: Trouble) -> Self {
+        Self { trouble: Some(trouble), ..self }
     }
 
     fn untried(code: &'static str, meaning: &'static str, advice: &'static str) -> Self {
@@ -142,8 +192,9 @@ impl Outcome {
             Failure::NoConnection => "no_connection".into(),
             Failure::Interrupted => "interrupted".into(),
         };
+        let (trouble, text) = (codes::trouble(&failure), meaning.text.into());
         let refusal = if let Failure::Refused(refusal) = failure { Some(refusal) } else { None };
-        let cause = Cause { code, meaning: meaning.text.into(), advice: meaning.advice, refusal, turn: Turn::Had };
+        let cause = Cause { code, meaning: text, advice: meaning.advice, refusal, turn: Turn::Had, trouble };
         match meaning.fate {
             Fate::Transient | Fate::Rate | Fate::CredentialThenTransient => Self::Deferred(cause),
             Fate::Credential | Fate::CredentialRate | Fate::SetUp => Self::Blocked(cause),
@@ -153,7 +204,7 @@ impl Outcome {
 
     /// Judges that there is no key to sign with.
     pub fn of_secret(error: &AdminError) -> Self {
-        let cause = |code, advice| Cause::new(code, error.to_string(), advice);
+        let cause = |code, advice| Cause::new(code, error.to_string(), advice).of(Trouble::SecretUnreadable);
         match error {
             AdminError::Unavailable(_) => Self::Deferred(cause("secret_unavailable", codes::WAIT)),
             AdminError::Refused(_) => {
@@ -168,7 +219,7 @@ impl Outcome {
     /// Judges a message that holds no valid sign-up.
     pub fn malformed(error: &Malformed) -> Self {
         let advice = "correct the sender, then send the parked message again";
-        Self::Rejected(Cause::new("malformed", error.to_string(), advice))
+        Self::Rejected(Cause::new("malformed", error.to_string(), advice).of(Trouble::Malformed))
     }
 
     /// The invocation's time was up before the message was done.
@@ -202,7 +253,8 @@ impl Outcome {
             }
             Held::Silent => {
                 let meaning = "no call for a minute, since the signature was refused too often";
-                Self::Blocked(Cause { turn: Turn::Held, ..Cause::new("silent", meaning, codes::KEY) })
+                let cause = Cause::new("silent", meaning, codes::KEY).of(Trouble::CredentialRefused);
+                Self::Blocked(Cause { turn: Turn::Held, ..cause })
             }
         }
     }
@@ -216,7 +268,8 @@ impl Outcome {
                 let hours = age.as_secs() / 3600;
                 let meaning = format!("{hours} hours old and still failing: {} ({})", cause.code, cause.meaning);
                 let advice = "put the cause right, then redrive the parking queue";
-                Self::Rejected(Cause { refusal: cause.refusal, ..Cause::new("expired", meaning, advice) })
+                let expired = Cause::new("expired", meaning, advice).of(Trouble::Expired);
+                Self::Rejected(Cause { refusal: cause.refusal, ..expired })
             }
             other => other,
         }
@@ -225,7 +278,7 @@ impl Outcome {
     /// Our own code failed.
     pub fn panicked() -> Self {
         let advice = "report the defect with the place that the log names";
-        Self::Deferred(Cause::new("panic", "the function panicked over it", advice))
+        Self::Deferred(Cause::new("panic", "the function panicked over it", advice).of(Trouble::Panicked))
     }
 
     /// It is to be parked, but others of its message have to come back first.
@@ -239,7 +292,8 @@ impl Outcome {
     pub fn not_parked(cause: &Cause, error: &str) -> Self {
         let meaning = format!("rejected with {} ({}), but not parked: {error}", cause.code, cause.meaning);
         let advice = "check PARKING_QUEUE_URL and whether the role may send there";
-        Self::Blocked(Cause { refusal: cause.refusal.clone(), ..Cause::new("not_parked", meaning, advice) })
+        let not_parked = Cause::new("not_parked", meaning, advice).of(Trouble::NotParked);
+        Self::Blocked(Cause { refusal: cause.refusal.clone(), ..not_parked })
     }
 }
 

@@ -4,13 +4,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use chat_signup_import::{
+    breaker::Held,
     chat::{Failure, Refusal},
     config::{self, Config},
     event::{Invocation, Message},
     import::Attempt,
     metrics::Tally,
     outcome::{
-        Outcome,
+        Outcome, Trouble,
         codes::{self, Fate, Retry},
     },
     usersig,
@@ -441,8 +442,13 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
     tally.count(&Attempt { user, fitted, outcome: Outcome::Imported, latency });
     let (outcome, latency) = (Outcome::of_call(refused(70398)), Some(Duration::from_millis(34)));
     tally.count(&Attempt { latency, ..Attempt::without_call(outcome) });
+    let (outcome, latency) = (Outcome::of_call(refused(60007)), Some(Duration::from_millis(5)));
+    tally.count(&Attempt { latency, ..Attempt::without_call(outcome) });
+    tally.count(&Attempt::without_call(Outcome::Ignored));
+    tally.comes_back(Duration::from_millis(61_999));
+    tally.comes_back(Duration::from_secs(9));
     let lines = tally.lines("f", "WARN", UNIX_EPOCH + Duration::from_secs(1), true);
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let line = |dimensions: Value, metrics: Value, values: Value| {
         let mut line = json!({
             "timestamp": "1970-01-01T00:00:01Z", "level": "WARN", "FunctionName": "f",
@@ -453,39 +459,80 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
         line.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
         line
     };
-    let names = [
-        "Blocked",
-        "ColdStart",
-        "Deferred",
-        "FittedProfiles",
-        "Ignored",
-        "Imported",
-        "OddUserIds",
-        "Present",
-        "Rejected",
-    ];
-    let count = |name: &str| json!({"Name": name, "Unit": "Count"});
+    let counts = json!({
+        "Imported": 1, "Present": 0, "Ignored": 1, "Deferred": 1, "Blocked": 0, "Rejected": 1, "Signups": 3,
+        "AccountLimit": 1, "Malformed": 0, "Refused": 0, "Expired": 0, "CredentialRefused": 0, "SetUpBlocked": 0,
+        "SecretUnreadable": 0, "UnknownCode": 0, "NotParked": 0, "Panicked": 0, "ColdStart": 1, "FittedProfiles": 1,
+        "OddUserIds": 1, "OldestUnfinished": 61,
+    });
+    let metric = |name: &str, unit: &str| json!({"Name": name, "Unit": unit});
+    let metrics = &mut lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+    metrics.as_array_mut().unwrap().sort_by_key(|metric| metric["Name"].as_str().unwrap().to_owned());
+    let unit = |name: &str| if name == "OldestUnfinished" { "Seconds" } else { "Count" };
+    let names = counts.as_object().unwrap().keys().map(|name| metric(name, unit(name)));
     assert_eq!(
         lines,
         [
+            line(json!([["FunctionName"]]), names.collect(), counts.clone()),
             line(
                 json!([["FunctionName"]]),
-                json!(names.map(count)),
-                json!({
-                    "Blocked": 0, "ColdStart": 1, "Deferred": 0, "FittedProfiles": 1, "Ignored": 0, "Imported": 1,
-                    "OddUserIds": 1, "Present": 0, "Rejected": 1
-                })
-            ),
-            line(
-                json!([["FunctionName"]]),
-                json!([{"Name": "CallLatency", "Unit": "Milliseconds"}]),
-                json!({"CallLatency": [12, 34]})
+                json!([metric("CallLatency", "Milliseconds"), metric("RateLimited", "Count")]),
+                json!({"CallLatency": [12, 34, 5], "RateLimited": [0, 0, 1]})
             ),
             line(
                 json!([["FunctionName", "ErrorCode"]]),
-                json!([count("Failures")]),
+                json!([metric("Failures", "Count")]),
+                json!({"Failures": 1, "ErrorCode": "60007"})
+            ),
+            line(
+                json!([["FunctionName", "ErrorCode"]]),
+                json!([metric("Failures", "Count")]),
                 json!({"Failures": 1, "ErrorCode": "70398"})
             ),
         ]
     );
+}
+
+/// An alarm for each: what a person has to see to, by the failure.
+#[test]
+fn tells_what_a_person_has_to_see_to() {
+    let of_code = |code| Outcome::of_call(refused(code)).cause().and_then(|cause| cause.trouble);
+    let codes = [0, 70500, 60007, 60004, 70003, 70050, 60020, 70398, 70402, 99999].map(of_code);
+    let expected = [
+        Some(Trouble::UnknownCode),
+        None,
+        Some(Trouble::RateLimited),
+        Some(Trouble::CredentialRefused),
+        Some(Trouble::CredentialRefused),
+        Some(Trouble::CredentialRefused),
+        Some(Trouble::SetUpBlocked),
+        Some(Trouble::AccountLimit),
+        Some(Trouble::Refused),
+        Some(Trouble::UnknownCode),
+    ];
+    assert_eq!(codes, expected);
+    let of_status = |status| Outcome::of_call(Failure::Status(status)).cause().and_then(|cause| cause.trouble);
+    assert_eq!([429, 502, 404].map(of_status), [Some(Trouble::RateLimited), None, Some(Trouble::SetUpBlocked)]);
+    let rejected = Outcome::of_call(refused(70398));
+    let cause = rejected.cause().unwrap();
+    let others = [
+        Outcome::of_call(refused(70500)).expired(Duration::ZERO, false),
+        Outcome::not_parked(cause, "denied"),
+        Outcome::held(cause),
+        Outcome::held_off(Held::Silent),
+        Outcome::held_off(Held::Open),
+        Outcome::panicked(),
+        Outcome::paced(),
+    ];
+    let others = others.map(|outcome| outcome.cause().and_then(|cause| cause.trouble));
+    let expected = [
+        Some(Trouble::Expired),
+        Some(Trouble::NotParked),
+        None,
+        Some(Trouble::CredentialRefused),
+        None,
+        Some(Trouble::Panicked),
+        None,
+    ];
+    assert_eq!(others, expected);
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: Tencent Chat's "Error Codes" and `account_import` pages; older codes from its SDKs' lists.
 
+use super::Trouble;
 use crate::chat::Failure;
 use Fate::{Credential, CredentialRate, CredentialThenTransient, Permanent, Rate, SetUp, Transient};
 
@@ -44,6 +45,8 @@ const HOST: &str = "check that CHAT_REGION or CHAT_ENDPOINT belongs to the app";
 const ADMIN: &str = "set identifier in the secret to an administrator of the app";
 const APP: &str = "check the app's account integration in Tencent's console, or ask Tencent";
 const PLAN: &str = "buy, renew or upgrade the app's plan";
+/// The plan allows no more accounts.
+const ACCOUNT_LIMIT: i64 = 70398;
 const UNKNOWN: &str = "a code this function does not know";
 const SLOWER: &str = "lower CHAT_RATE_LIMIT; other callers of the app count too";
 const DEFECT: &str = "report a defect of this function: it built a wrong request";
@@ -71,6 +74,19 @@ pub fn retry(failure: &Failure) -> Option<Retry> {
         (Failure::Interrupted, _) => Some(Retry::NewConnection),
         (_, Credential | CredentialThenTransient) => Some(Retry::NewCredentials),
         (_, Transient | Rate | CredentialRate | SetUp | Permanent) => None,
+    }
+}
+
+/// Tells what a person has to see to after a failed call, if it is more than waiting.
+pub fn trouble(failure: &Failure) -> Option<Trouble> {
+    let Meaning { fate, text, .. } = meaning(failure);
+    match (failure, fate) {
+        (Failure::Status(429), _) | (_, Rate) => Some(Trouble::RateLimited),
+        (_, Transient) => (text == UNKNOWN).then_some(Trouble::UnknownCode),
+        (_, Credential | CredentialThenTransient | CredentialRate) => Some(Trouble::CredentialRefused),
+        (_, SetUp) => Some(Trouble::SetUpBlocked),
+        (Failure::Refused(refusal), Permanent) if refusal.code == ACCOUNT_LIMIT => Some(Trouble::AccountLimit),
+        (_, Permanent) => Some(Trouble::Refused),
     }
 }
 
@@ -138,7 +154,7 @@ fn of_code(code: i64) -> (Fate, &'static str, &'static str) {
         72000 | 72002 => (SetUp, "active users exceed the free quota", PLAN),
 
         // The message.
-        70398 => (
+        ACCOUNT_LIMIT => (
             Permanent,
             "account limit reached: more than 100 accounts need a paid plan",
             "upgrade the app's plan, then redrive the parking queue",
