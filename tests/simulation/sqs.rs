@@ -9,7 +9,7 @@ use std::{
 use crate::{mapping, world::Content};
 
 /// As the template has them.
-pub const VISIBILITY: Duration = Duration::from_mins(3);
+pub const VISIBILITY: Duration = Duration::from_secs(200);
 pub const MAX_RECEIVES: u32 = 1000;
 pub const RETENTION: Duration = Duration::from_hours(14 * 24);
 
@@ -20,9 +20,10 @@ pub fn assert_as_in_the_template() {
         let value = template.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
         value.and_then(|value| value.split(' ').next()?.parse::<u64>().ok())
     };
-    let is = ["VisibilityTimeout", "maxReceiveCount", "MessageRetentionPeriod", "Timeout", "BatchSize"].map(number);
-    let modelled = [VISIBILITY.as_secs(), MAX_RECEIVES.into(), RETENTION.as_secs(), mapping::TIMEOUT.as_secs(), 10];
-    assert_eq!(is, modelled.map(Some), "the simulation is not of infra/template.yaml");
+    let is = ["VisibilityTimeout", "maxReceiveCount", "MessageRetentionPeriod", "Timeout"].map(number);
+    let modelled = [VISIBILITY.as_secs(), MAX_RECEIVES.into(), RETENTION.as_secs(), mapping::TIMEOUT.as_secs()];
+    let batches = template.contains("  BatchSize:\n    Type: Number\n    Default: 10\n");
+    assert_eq!((is, batches), (modelled.map(Some), true), "the simulation is not of infra/template.yaml");
 }
 
 /// Most messages in flight of a standard queue.

@@ -36,6 +36,8 @@ pub struct Aws {
     child: Child,
 }
 
+/// The alias of the function that its mapping and its rule invoke.
+const ALIAS: &str = "live";
 const REGION: &str = "eu-central-1";
 
 /// What the template's outputs say.
@@ -53,7 +55,7 @@ impl Aws {
         std::fs::create_dir_all(home.join("tmp"))?;
         let mut child = python
             .program("python")
-            .arg(top().join("tests/local/python/ministack.py"))
+            .arg(top().join("tests/local/python/aws.py"))
             .arg(&home)
             .env_clear()
             .envs(environment(&url, &home))
@@ -163,10 +165,9 @@ impl Aws {
                        --output-template-file packaged.yaml";
         self.cli(&package.split_whitespace().collect::<Vec<_>>()).await?;
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        let parameters = [parameters, &[("Architecture", architecture)]].concat();
-        let outputs = self.deploy_template(&self.home.join("packaged.yaml"), STACK, &parameters).await?;
-        self.repair_mapping().await?;
-        Ok(outputs)
+        // MiniStack has no CodeDeploy.
+        let parameters = [parameters, &[("Architecture", architecture), ("GradualDeployment", "false")]].concat();
+        self.deploy_template(&self.home.join("packaged.yaml"), STACK, &parameters).await
     }
 
     /// Deploys a template that needs nothing but itself.
@@ -219,22 +220,22 @@ impl Aws {
         serde_json::from_str(&text).map_err(io::Error::other)
     }
 
-    /// Gives a function these settings, and no others.
+    /// Gives a function these settings, and no others; what its alias names, if it has one, has them too.
     ///
     /// # Errors
     /// When AWS refuses.
     pub async fn set(&self, function: &str, settings: &BTreeMap<String, String>) -> io::Result<()> {
         let environment = serde_json::json!({"Variables": settings}).to_string();
-        let update = ["lambda", "update-function-configuration", "--function-name", function, "--environment"];
-        self.cli(&[&update[..], &[&environment]].concat()).await.map(drop)
-    }
-
-    /// MiniStack 1.5 keeps a `MaximumConcurrency` that comes from a parameter as text, and its poller stumbles over it.
-    async fn repair_mapping(&self) -> io::Result<()> {
-        let mapping = self.mapping().await?;
-        let most = mapping.pointer("/ScalingConfig/MaximumConcurrency").map(Value::to_string).unwrap_or_default();
-        let scaling = format!("MaximumConcurrency={}", most.trim_matches('"'));
-        self.update_mapping(&mapping, &["--scaling-config", &scaling]).await
+        let of = async |command: &str, options: &[&str]| {
+            self.cli(&[&["lambda", command, "--function-name", function], options].concat()).await
+        };
+        of("update-function-configuration", &["--environment", &environment]).await?;
+        if of("get-alias", &["--name", ALIAS]).await.is_ok() {
+            let version = of("publish-version", &[]).await?;
+            let version = version.get("Version").and_then(Value::as_str).unwrap_or_default();
+            of("update-alias", &["--name", ALIAS, "--function-version", version]).await?;
+        }
+        Ok(())
     }
 
     /// Has the function's queue wait, or not.

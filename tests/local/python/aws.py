@@ -17,8 +17,9 @@ os.setsid()  # the functions that MiniStack starts stay in this group, and end w
 signal.signal(signal.SIGTERM, lambda *_: None)  # the group is told to end, and this process is in it
 
 log = os.path.join(sys.argv[1], "log")
+additions = os.path.join(os.path.dirname(__file__), "additions.py")
 with open(log, "ab") as out:
-    server = subprocess.Popen([sys.executable, "-m", "ministack"], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    server = subprocess.Popen([sys.executable, additions], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
 def end_with_input():
