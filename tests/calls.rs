@@ -343,6 +343,26 @@ async fn goes_on_as_before_once_a_probe_is_answered() {
     assert_eq!((codes, after), (told.map(str::to_owned).to_vec(), [IMPORTED, IMPORTED]));
 }
 
+/// They asked when the breaker was closed still, and their turn comes while the probe is under way.
+#[tokio::test]
+async fn has_those_whose_turn_comes_during_a_probe_wait_for_its_answer() {
+    let mut world = World::start().await;
+    // Four calls a second; and whenever the time is asked for, a probe is due.
+    world.importer.import_pace = Pace::new(5, 1, || 0);
+    world.importer.request_timeout = Duration::from_secs(8);
+    world.importer.clock = || {
+        forward(Duration::from_secs(11));
+        clock()
+    };
+    world.tencent.script("ada", vec![Reply::Code(70500); 5]);
+    world.tencent.script("grace", [Reply::Late(Duration::from_secs(1))]);
+    for _ in 0..4 {
+        world.import("ada").await;
+    }
+    let outcomes = join_all(["ada", "grace", "joan"].map(|user| world.import(user))).await;
+    assert_eq!(outcomes, [outcome("deferred", "70500"), IMPORTED, IMPORTED]);
+}
+
 /// A new code may be one user's: it must not keep the others from being imported.
 #[tokio::test]
 async fn holds_off_for_no_code_that_it_does_not_know() {

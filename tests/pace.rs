@@ -1,14 +1,16 @@
-//! The rate and the breaker by themselves, in time that is only counted.
+//! The rate, the breaker and the rounds of `account_check` by themselves, in time that is only counted.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, SystemTime},
 };
 
 use chat_signup_import::{
     breaker::{Breaker, Held},
+    check::Questions,
     pace::Pace,
+    user_id::UserIdRule,
 };
 use fastrand::Rng;
 use tokio::time::Instant;
@@ -249,4 +251,30 @@ fn is_silent_for_a_minute_after_the_signature_was_refused_too_often() {
     let held = [0, 59, 60].map(|seconds| breaker.admit(now + Duration::from_secs(seconds)).err());
     let put_back = breaker.admit(now.checked_sub(Duration::from_hours(1)).unwrap()).err();
     assert_eq!((held, put_back), ([Some(Held::Silent), Some(Held::Silent), None], None));
+}
+
+/// Whoever makes a call for all may panic over it.
+#[tokio::test]
+async fn asks_again_if_whoever_should_have_answered_is_gone() {
+    let (questions, ada) = (Questions::default(), UserIdRule::AsIs.apply("ada").unwrap());
+    let mut question = questions.ask(&ada);
+    let first = questions.round().await;
+    let asked_first = first.user_ids().contains(&ada);
+    drop(first);
+    let early = question.answer().is_none();
+    let second = questions.round().await;
+    let asked_again = second.user_ids().contains(&ada);
+    second.tell(&Ok(HashSet::from([ada.clone()])));
+    assert_eq!((asked_first, early, asked_again, question.answer()), (true, true, true, Some(Ok(true))));
+}
+
+/// An invocation that has ended leaves its questions behind.
+#[tokio::test]
+async fn looks_for_no_account_that_nobody_waits_for() {
+    let (questions, rule) = (Questions::default(), UserIdRule::AsIs);
+    let (ada, grace) = (rule.apply("ada").unwrap(), rule.apply("grace").unwrap());
+    drop(questions.ask(&ada));
+    let _waiting = questions.ask(&grace);
+    let asked: Vec<String> = questions.round().await.user_ids().iter().map(|id| id.reveal().to_owned()).collect();
+    assert_eq!(asked, ["grace"]);
 }
