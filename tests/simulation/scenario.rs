@@ -69,6 +69,8 @@ pub struct Scenario {
     pub users_each: usize,
     pub malformed: f64,
     pub others: f64,
+    /// Whether Tencent refuses every tenth user ID, and with it every call that names it.
+    pub odd_ids: bool,
     pub troubles: Vec<Span>,
     /// Shortest and longest time for an answer, in milliseconds.
     pub latency: (u64, u64),
@@ -150,6 +152,7 @@ fn quiet(name: &'static str) -> Scenario {
         users_each: 1,
         malformed: 0.0,
         others: 0.0,
+        odd_ids: false,
         troubles: Vec::new(),
         latency: (20, 80),
         limit: 200,
@@ -184,6 +187,13 @@ fn backlog(messages: usize) -> Vec<(Duration, Duration, usize)> {
 fn six_hours(name: &'static str, trouble: Trouble) -> Scenario {
     let base = quiet(name);
     Scenario { arrivals: vec![(ZERO, hours(6), 5)], troubles: vec![span(ZERO, hours(6), trouble)], calls: 1100, ..base }
+}
+
+/// Five messages of a hundred sign-ups each come back together, since none is delayed, while Tencent does not answer.
+fn together(name: &'static str, time: Duration) -> Scenario {
+    let fault = Trouble::Aws("ChangeMessageVisibilityBatch", Fault::Fails);
+    let troubles = vec![span(ZERO, time, Trouble::Slow(hours(1))), span(ZERO, time, fault)];
+    Scenario { arrivals: backlog(5), users_each: 100, troubles, ..quiet(name) }
 }
 
 /// All scenarios, by what they are about.
@@ -258,6 +268,8 @@ fn outages() -> Vec<Scenario> {
             one_in: 8,
             ..quiet("batches_of_100_and_an_outage")
         },
+        Scenario { calls: 1500, lag: minutes(5), ..together("all_come_back_together", minutes(52)) },
+        Scenario { calls: 1500, lag: minutes(5), ..together("all_come_back_together_and_late", minutes(72)) },
         Scenario { troubles: flaps(10), in_vain: 150, ..quiet("flapping_every_10_s") },
         Scenario { troubles: flaps(300), in_vain: 250, ..quiet("flapping_every_5_min") },
         Scenario { calls: 16_000, ..six_hours("silent_service", Trouble::Slow(hours(1))) },
@@ -354,6 +366,16 @@ fn limits() -> Vec<Scenario> {
             calls: 1700,
             ..quiet("redrive_after_an_upgrade")
         },
+        Scenario {
+            arrivals: backlog(300),
+            batch: 100,
+            latency: (200, 300),
+            troubles: vec![span(ZERO, hours(1), T::Quota(0))],
+            redrives_at: Some(hours(2)),
+            calls: 2000,
+            lag: Duration::from_secs(10),
+            ..quiet("redrive_of_300")
+        },
     ]
 }
 
@@ -367,8 +389,9 @@ fn set_up() -> Vec<Scenario> {
         refused("expired_plan", 60020),
         refused("no_administrator", 70107),
         Scenario {
-            troubles: vec![span(hours(1), hours(2), T::Rotated)],
-            in_vain: 8,
+            arrivals: vec![(ZERO, hours(2), 120)],
+            troubles: vec![flapping(600, ZERO, hours(2), T::Rotated)],
+            in_vain: 20,
             slowest: Duration::from_secs(15),
             ..quiet("rotation_back_and_forth")
         },
@@ -384,6 +407,12 @@ fn set_up() -> Vec<Scenario> {
             slowest: Duration::from_secs(10),
             places: 1,
             ..quiet("secret_not_readable_while_warm")
+        },
+        Scenario {
+            arrivals: vec![(ZERO, ZERO, 1), (minutes(2), minutes(2), 1000)],
+            troubles: vec![span(minutes(1), hours(1), T::Aws("GetSecretValue", Fault::Fails))],
+            deliveries: 2000,
+            ..quiet("one_environment_with_a_key")
         },
         Scenario { cold: 0.3, ..six_hours("secret_hangs", T::Aws("GetSecretValue", Fault::Hangs)) },
     ]
@@ -484,6 +513,15 @@ fn messages() -> Vec<Scenario> {
             duplicates: 0.2,
             calls: 14_000,
             ..quiet("new_names")
+        },
+        Scenario {
+            arrivals: vec![(ZERO, hours(1), 6)],
+            users_each: 10,
+            odd_ids: true,
+            troubles: vec![span(ZERO, hours(2), T::Forgets(1.0))],
+            parked: 100..=100,
+            calls: 3500,
+            ..quiet("new_names_and_odd_ids")
         },
     ]
 }

@@ -144,6 +144,9 @@ fn arrive(world: &mut World, url: &Url, body: &[u8]) -> Answer {
         world.tencent.in_vain += 1;
         return (latency, Ok(refusal(code)));
     }
+    if world.scenario.odd_ids && named(&body).iter().any(|user| user % 10 == 7) {
+        return (latency, Ok(refusal(70402)));
+    }
     let answer = if is_import {
         world.tencent.imports.obeyed += 1;
         import(world, &body, quota)
@@ -236,6 +239,11 @@ fn check(world: &mut World, body: &Value) -> Value {
         })
         .collect();
     json!({"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", "ResultItem": items})
+}
+
+/// The users that a call is about.
+fn named(body: &Value) -> Vec<usize> {
+    body["CheckItem"].as_array().map_or_else(|| vec![user(body)], |items| items.iter().map(user).collect())
 }
 
 /// The number in a user ID.
