@@ -7,72 +7,21 @@ use std::{
 };
 
 use local::{
-    cloud::{Cloud, Delayed, Fault, Sent},
+    cloud::{Delayed, Fault, Sent},
     file,
     function::{Ended, Function},
     samples::SENDERS,
     serve,
+    stand_ins::{PARKING, QUEUE, World},
     tencent::{App, Reply, SAMPLE_KEY, Tencent},
 };
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_chat-signup-import");
-const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/signups";
-const PARKING: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/parking";
-const MINUTE: Duration = Duration::from_mins(1);
 
-struct World {
-    tencent: Tencent,
-    cloud: Cloud,
-    function: Function,
-}
-
-impl World {
-    /// Starts the function with both queues; `settings` come last, so that they win.
-    async fn start(settings: &[(&str, &str)]) -> Self {
-        let tencent = Tencent::start(App::default()).await.unwrap();
-        let cloud = Cloud::start(&App::default().secret()).await.unwrap();
-        let (chat, aws) = (tencent.url(), cloud.url());
-        let mut all = vec![
-            ("CHAT_ENDPOINT", chat.as_str()),
-            ("CHAT_SECRET_ID", "key"),
-            ("AWS_ENDPOINT_URL", aws.as_str()),
-            ("QUEUE_URL", QUEUE),
-            ("PARKING_QUEUE_URL", PARKING),
-            ("SIGNUP_DETAIL_TYPE", "UserSignedUp"),
-            ("CHAT_RATE_LIMIT", "10000"),
-            ("MAX_CONCURRENCY", "1"),
-        ];
-        all.extend_from_slice(settings);
-        let function = Function::start(BINARY, &all).await.unwrap();
-        Self { tencent, cloud, function }
-    }
-
-    async fn invoke(&self, event: &str) -> String {
-        match self.function.invoke(event, MINUTE).await.unwrap() {
-            Ended::Response(text) => text,
-            Ended::Error(text) => format!("error {text}"),
-        }
-    }
-
-    async fn invoke_file(&self, name: &str) -> String {
-        self.invoke(&file(&format!("events/{name}.json"))).await
-    }
-
-    /// The lines of the log about messages: `message level outcome code`, in order of the message IDs.
-    fn lines(&self) -> Vec<String> {
-        let text = |line: &Value, name: &str| line[name].as_str().unwrap_or("-").to_owned();
-        let mut lines: Vec<String> = self
-            .function
-            .output()
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
-            .filter(|line| line["message_id"].is_string())
-            .map(|line| ["message_id", "level", "message", "code"].map(|name| text(&line, name)).join(" "))
-            .collect();
-        lines.sort();
-        lines
-    }
+/// Starts the function, to which any other event than `UserSignedUp` is none of its own.
+async fn start(settings: &[(&str, &str)]) -> World {
+    World::start(BINARY, &[&[("SIGNUP_DETAIL_TYPE", "UserSignedUp")], settings].concat()).await.unwrap()
 }
 
 fn record(id: &str, body: &Value) -> Value {
@@ -111,7 +60,7 @@ const NOTHING_FAILED: &str = r#"{"batchItemFailures":[]}"#;
 
 #[tokio::test]
 async fn answers_every_sample_event() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     let mut answers = BTreeMap::new();
     for name in samples() {
         if SENDERS.iter().any(|sender| sender.name == name) {
@@ -123,7 +72,7 @@ async fn answers_every_sample_event() {
         if name == "temporary-failure" {
             world.tencent.script("mary-somerville", [Reply::Code(70500)]);
         }
-        answers.insert(name.clone(), world.invoke_file(&name).await);
+        answers.insert(name.clone(), world.invoke_sample(&name).await);
         world.tencent.set_quota(100);
     }
     let rejected = |code: &str, meaning: &str, advice: &str| {
@@ -166,7 +115,7 @@ async fn imports_the_document_of_every_sender_and_writes_nothing_personal_of_it(
     for sender in &SENDERS {
         let mut settings = vec![("SIGNUP_DETAIL_TYPE", ""), ("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")];
         settings.extend_from_slice(sender.settings);
-        let world = World::start(&settings).await;
+        let world = start(&settings).await;
         let text = sender.text();
         let answer = world.invoke(&text).await;
         let accounts: Vec<_> = world.tencent.accounts().into_iter().map(|(id, account)| (id, account.nick)).collect();
@@ -186,7 +135,7 @@ async fn imports_the_document_of_every_sender_and_writes_nothing_personal_of_it(
 
 #[tokio::test]
 async fn has_what_the_rate_left_no_time_for_come_back_soon() {
-    let world = World::start(&[("CHAT_RATE_LIMIT", "2")]).await;
+    let world = start(&[("CHAT_RATE_LIMIT", "2")]).await;
     let users: Vec<String> = (0..10).map(|user| format!("user-{user}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
     // One call a second, the first after one; half a second is kept free at the end.
@@ -199,7 +148,7 @@ async fn has_what_the_rate_left_no_time_for_come_back_soon() {
 
 #[tokio::test]
 async fn calls_nobody_but_a_probe_while_the_service_fails() {
-    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    let world = start(&[("MAX_IN_FLIGHT", "1")]).await;
     world.tencent.always(Some(Reply::Code(70500)));
     let users: Vec<String> = (0..20).map(|user| format!("user-{user}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
@@ -211,7 +160,7 @@ async fn calls_nobody_but_a_probe_while_the_service_fails() {
 
 #[tokio::test]
 async fn calls_nobody_after_the_signature_was_refused_too_often() {
-    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    let world = start(&[("MAX_IN_FLIGHT", "1")]).await;
     world.tencent.script("a", [Reply::Code(70050)]);
     let answer = world.invoke(&batch(&["a", "b", "c"])).await;
     let shortest = world.cloud.delayed().iter().map(|delayed| delayed.seconds).min().unwrap();
@@ -229,7 +178,7 @@ async fn calls_nobody_after_the_signature_was_refused_too_often() {
 /// A redelivery that comes late may hold an old name.
 #[tokio::test]
 async fn leaves_an_account_alone_that_a_late_redelivery_finds() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.invoke(r#"{"userId":"ada","nickname":"New"}"#).await;
     let records = [
         old_record("m1", &json!({"userId": "ada", "nickname": "Old"}), 2),
@@ -254,7 +203,7 @@ async fn leaves_an_account_alone_that_a_late_redelivery_finds() {
 /// Half as many checks a second are allowed as imports.
 #[tokio::test]
 async fn looks_for_many_late_accounts_in_one_call_and_for_each_alone_if_that_is_refused() {
-    let world = World::start(&[("MAX_IN_FLIGHT", "200")]).await;
+    let world = start(&[("MAX_IN_FLIGHT", "200")]).await;
     let late = |n: usize| old_record(&format!("m{n}"), &json!({"userId": format!("user-{n}")}), 2);
     let batch = |users: usize| json!({"Records": (0..users).map(late).collect::<Vec<_>>()}).to_string();
     let checks = || world.tencent.calls().iter().filter(|call| call.command == "account_check").count();
@@ -271,7 +220,7 @@ async fn looks_for_many_late_accounts_in_one_call_and_for_each_alone_if_that_is_
 /// Neither is an account that is not there, and none that is.
 #[tokio::test]
 async fn defers_a_late_signup_of_which_a_check_does_not_tell() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     let item = |code: i64, status: &str| json!({"UserID": "ada", "ResultCode": code, "AccountStatus": status});
     let mut lines = Vec::new();
     for items in
@@ -290,7 +239,7 @@ async fn defers_a_late_signup_of_which_a_check_does_not_tell() {
 /// A parked message that is moved back has a new time of its own.
 #[tokio::test]
 async fn knows_a_parked_message_by_the_time_at_which_it_was_sent_at_first() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("ada", [Reply::Code(70398)]);
     let record = old_record("m1", &json!({"userId": "ada", "nickname": "Old"}), 2);
     world.invoke(&json!({"Records": [record.clone()]}).to_string()).await;
@@ -307,7 +256,7 @@ async fn knows_a_parked_message_by_the_time_at_which_it_was_sent_at_first() {
 /// Twenty calls a second; after a refusal ten. A call is never early, so the shortest time of all is a sound bound.
 #[tokio::test]
 async fn keeps_calls_apart_and_further_apart_after_a_refused_rate() {
-    let world = World::start(&[("CHAT_RATE_LIMIT", "21")]).await;
+    let world = start(&[("CHAT_RATE_LIMIT", "21")]).await;
     world.tencent.script("a", [Reply::Code(60007)]);
     world.invoke(&batch(&["a", "b", "c", "d", "e", "f"])).await;
     let calls = world.tencent.calls();
@@ -317,7 +266,7 @@ async fn keeps_calls_apart_and_further_apart_after_a_refused_rate() {
 
 #[tokio::test]
 async fn parks_what_its_queue_would_soon_give_up() {
-    let world = World::start(&[("MAX_IN_FLIGHT", "1")]).await;
+    let world = start(&[("MAX_IN_FLIGHT", "1")]).await;
     world.tencent.script("a", [Reply::Code(70050)]);
     let mut last = record("b", &json!({"userId": "b"}));
     last["attributes"]["ApproximateReceiveCount"] = json!("950");
@@ -331,7 +280,7 @@ async fn parks_what_its_queue_would_soon_give_up() {
 
 #[tokio::test]
 async fn keeps_what_has_expired_on_its_queue_where_nothing_is_parked() {
-    let world = World::start(&[("PARKING_QUEUE_URL", "")]).await;
+    let world = start(&[("PARKING_QUEUE_URL", "")]).await;
     world.tencent.always(Some(Reply::Code(70500)));
     let answer = world.invoke(&json!({"Records": [old_record("old", &json!({"userId": "a"}), 200)]}).to_string()).await;
     assert_eq!((answer, world.lines()), (failures(&["old"]), vec!["old WARN deferred 70500".to_owned()]));
@@ -339,7 +288,7 @@ async fn keeps_what_has_expired_on_its_queue_where_nothing_is_parked() {
 
 #[tokio::test]
 async fn parks_what_still_fails_when_it_has_expired() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.always(Some(Reply::Code(70500)));
     let old = |id: &str, hours| old_record(id, &json!({ "userId": id }), hours);
     let answer = world.invoke(&json!({"Records": [old("young", 95), old("old", 100)]}).to_string()).await;
@@ -357,7 +306,7 @@ async fn parks_what_still_fails_when_it_has_expired() {
 /// Okta's hook tells of two new users, and of something else between them.
 #[tokio::test]
 async fn parks_a_message_of_several_users_once_and_only_when_none_comes_back() {
-    let world = World::start(&[("SIGNUP_DETAIL_TYPE", ""), ("SIGNUP_FORMAT", "okta")]).await;
+    let world = start(&[("SIGNUP_DETAIL_TYPE", ""), ("SIGNUP_FORMAT", "okta")]).await;
     let [first, second] = ["00uz9fj5aT69fHVro1d7", "00uz9fj5aT69fHVro1d9"];
     world.tencent.script(first, [Reply::Code(70402), Reply::Code(70402)]);
     world.tencent.script(second, [Reply::Code(70500)]);
@@ -384,7 +333,7 @@ async fn parks_a_message_of_several_users_once_and_only_when_none_comes_back() {
 /// Two users of one message are rejected, and there is no place to park it.
 #[tokio::test]
 async fn blocks_all_that_is_rejected_of_a_message_that_could_not_be_parked() {
-    let world = World::start(&[("SIGNUP_DETAIL_TYPE", ""), ("SIGNUP_FORMAT", "okta")]).await;
+    let world = start(&[("SIGNUP_DETAIL_TYPE", ""), ("SIGNUP_FORMAT", "okta")]).await;
     world.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));
     for user in ["00uz9fj5aT69fHVro1d7", "00uz9fj5aT69fHVro1d9"] {
         world.tencent.script(user, [Reply::Code(70402)]);
@@ -401,7 +350,7 @@ async fn blocks_all_that_is_rejected_of_a_message_that_could_not_be_parked() {
 async fn keeps_the_calls_at_once_over_all_users_of_all_messages() {
     let format = r#"{"users":[{"in":["/users"]}],"userId":["/id"]}"#;
     let custom = [("SIGNUP_FORMAT", "custom"), ("SIGNUP_CUSTOM_FORMAT", format)];
-    let world = World::start(&[&custom[..], &[("SIGNUP_DETAIL_TYPE", ""), ("MAX_IN_FLIGHT", "2")]].concat()).await;
+    let world = start(&[&custom[..], &[("SIGNUP_DETAIL_TYPE", ""), ("MAX_IN_FLIGHT", "2")]].concat()).await;
     world.tencent.always(Some(Reply::Late(Duration::from_millis(20))));
     let message = |n: usize| {
         let users: Vec<Value> = (0..4).map(|user| json!({"id": format!("user-{n}-{user}")})).collect();
@@ -414,7 +363,7 @@ async fn keeps_the_calls_at_once_over_all_users_of_all_messages() {
 
 #[tokio::test]
 async fn makes_a_profile_fit_and_says_so_without_its_values() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     let body = json!({"userId": "ada|1", "nickname": "Ä".repeat(251), "avatarUrl": "https://example.com/".repeat(26)});
     world.invoke(&json!({"Records": [record("m1", &body)]}).to_string()).await;
     let account = world.tencent.accounts().remove("ada|1").unwrap();
@@ -434,8 +383,8 @@ async fn makes_a_profile_fit_and_says_so_without_its_values() {
 
 #[tokio::test]
 async fn imports_every_signup_of_the_sample_batch_with_its_profile() {
-    let world = World::start(&[]).await;
-    world.invoke_file("sqs").await;
+    let world = start(&[]).await;
+    world.invoke_sample("sqs").await;
     let accounts: Vec<String> = world
         .tencent
         .accounts()
@@ -457,7 +406,7 @@ async fn imports_every_signup_of_the_sample_batch_with_its_profile() {
 
 #[tokio::test]
 async fn names_what_must_come_back_and_nothing_else() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("deferred", [Reply::Code(60007)]);
     world.tencent.script("blocked", [Reply::Code(60020)]);
     world.tencent.script("rejected", [Reply::Code(70402)]);
@@ -468,7 +417,7 @@ async fn names_what_must_come_back_and_nothing_else() {
 
 #[tokio::test]
 async fn has_what_must_come_back_come_back_after_a_delay_of_its_own() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.always(Some(Reply::Code(70500)));
     let users: Vec<String> = (0..25).map(|user| format!("user-{user}")).collect();
     world.invoke(&batch(&users.iter().map(String::as_str).collect::<Vec<_>>())).await;
@@ -485,7 +434,7 @@ async fn has_what_must_come_back_come_back_after_a_delay_of_its_own() {
 
 #[tokio::test]
 async fn parks_what_is_rejected_with_its_reason_and_the_body_as_it_came() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("over", [Reply::Code(70398)]);
     let body = json!({"userId": "over", "nickname": "Ö"});
     let event = json!({"Records": [record("m1", &body), record("m2", &json!({"nickname": "N"}))]});
@@ -527,7 +476,7 @@ async fn parks_what_is_rejected_with_its_reason_and_the_body_as_it_came() {
 
 #[tokio::test]
 async fn strikes_the_signature_out_of_what_it_parks() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("ada", [Reply::Echo]);
     world.invoke(&batch(&["ada"])).await;
     let info = world.cloud.sent()[0].attributes["ErrorInfo"].clone();
@@ -536,9 +485,9 @@ async fn strikes_the_signature_out_of_what_it_parks() {
 
 #[tokio::test]
 async fn acknowledges_nothing_that_could_not_be_parked() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));
-    let answer = world.invoke_file("pipe").await;
+    let answer = world.invoke_sample("pipe").await;
     assert_eq!(
         (answer, world.lines()),
         (
@@ -553,8 +502,8 @@ async fn acknowledges_nothing_that_could_not_be_parked() {
 
 #[tokio::test]
 async fn acknowledges_and_logs_what_is_rejected_when_there_is_no_parking_queue() {
-    let world = World::start(&[("PARKING_QUEUE_URL", "")]).await;
-    let answer = world.invoke_file("pipe").await;
+    let world = start(&[("PARKING_QUEUE_URL", "")]).await;
+    let answer = world.invoke_sample("pipe").await;
     assert_eq!(
         (answer, world.cloud.sent(), world.lines()),
         (
@@ -570,7 +519,7 @@ async fn acknowledges_and_logs_what_is_rejected_when_there_is_no_parking_queue()
 
 #[tokio::test]
 async fn puts_a_bus_event_on_the_queue_to_be_tried_again() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("grace-hopper", [Reply::Code(70500)]);
     let event = file("events/eventbridge.json");
     world.invoke(&event).await;
@@ -584,13 +533,13 @@ async fn puts_a_bus_event_on_the_queue_to_be_tried_again() {
 
 #[tokio::test]
 async fn fails_the_invocation_of_a_bus_event_that_no_queue_takes() {
-    let without = World::start(&[("QUEUE_URL", "")]).await;
-    let refused = World::start(&[]).await;
+    let without = start(&[("QUEUE_URL", "")]).await;
+    let refused = start(&[]).await;
     refused.cloud.fail("SendMessage", Some(Fault::Error(400, "AccessDenied")));
     let mut errors = Vec::new();
     for world in [&without, &refused] {
         world.tencent.script("grace-hopper", [Reply::Code(70500)]);
-        errors.push(world.invoke_file("eventbridge").await);
+        errors.push(world.invoke_sample("eventbridge").await);
     }
     assert_eq!(
         errors,
@@ -603,7 +552,7 @@ async fn fails_the_invocation_of_a_bus_event_that_no_queue_takes() {
 
 #[tokio::test]
 async fn fails_a_batch_whose_record_has_no_id() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     let mut nameless = record("m1", &json!({"userId": "ada"}));
     nameless["messageId"] = Value::Null;
     let answer = world.invoke(&json!({"Records": [nameless]}).to_string()).await;
@@ -615,9 +564,9 @@ async fn fails_a_batch_whose_record_has_no_id() {
 
 #[tokio::test]
 async fn keeps_the_order_of_a_fifo_group_after_a_failure() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("jean-bartik", [Reply::Code(70500)]);
-    let answer = world.invoke_file("sqs-fifo").await;
+    let answer = world.invoke_sample("sqs-fifo").await;
     let imported: Vec<String> = world.tencent.accounts().into_keys().collect();
     assert_eq!(
         (answer, imported, world.cloud.delayed().len()),
@@ -631,9 +580,9 @@ async fn keeps_the_order_of_a_fifo_group_after_a_failure() {
 
 #[tokio::test]
 async fn imports_a_fifo_group_in_order() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("jean-bartik", [Reply::Late(Duration::from_millis(100))]);
-    world.invoke_file("sqs-fifo").await;
+    world.invoke_sample("sqs-fifo").await;
     let order: Vec<String> = world.tencent.calls().into_iter().map(|call| call.user_id).collect();
     let place = |user: &str| order.iter().position(|other| other == user).unwrap();
     assert!(place("jean-bartik") < place("kay-mcnulty"), "{order:?}");
@@ -642,7 +591,7 @@ async fn imports_a_fifo_group_in_order() {
 /// The stand-in for Lambda does not end an invocation at its deadline as Lambda would: the answer's time tells.
 #[tokio::test]
 async fn answers_before_the_deadline_with_all_that_is_unfinished() {
-    let world = World::start(&[("MAX_IN_FLIGHT", "2")]).await;
+    let world = start(&[("MAX_IN_FLIGHT", "2")]).await;
     world.invoke(&batch(&["warm"])).await;
     world.tencent.always(Some(Reply::Late(Duration::from_secs(20))));
     let left = Duration::from_millis(900);
@@ -654,16 +603,16 @@ async fn answers_before_the_deadline_with_all_that_is_unfinished() {
 
 #[tokio::test]
 async fn reads_the_key_before_it_is_invoked() {
-    let world = World::start(&[]).await;
-    let answer = world.invoke_file("not-a-signup").await;
+    let world = start(&[]).await;
+    let answer = world.invoke_sample("not-a-signup").await;
     assert_eq!((answer.as_str(), world.cloud.reads()), (r#"{"outcome":"ignored"}"#, 1));
 }
 
 #[tokio::test]
 async fn parks_on_a_fifo_queue_within_the_group() {
-    let world = World::start(&[("PARKING_QUEUE_URL", &format!("{PARKING}.fifo"))]).await;
+    let world = start(&[("PARKING_QUEUE_URL", &format!("{PARKING}.fifo"))]).await;
     world.tencent.script("jean-bartik", [Reply::Code(70402)]);
-    let answer = world.invoke_file("sqs-fifo").await;
+    let answer = world.invoke_sample("sqs-fifo").await;
     let sent: Vec<_> = world.cloud.sent().into_iter().map(|sent| (sent.group, sent.delay)).collect();
     // What is parked is out of the way: the rest of the group goes on.
     assert_eq!(
@@ -674,8 +623,8 @@ async fn parks_on_a_fifo_queue_within_the_group() {
 
 #[tokio::test]
 async fn delays_on_the_queue_that_delivered() {
-    let elsewhere = World::start(&[("QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/1/others")]).await;
-    let local = World::start(&[("QUEUE_URL", "http://localhost:4566/000000000000/signups")]).await;
+    let elsewhere = start(&[("QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/1/others")]).await;
+    let local = start(&[("QUEUE_URL", "http://localhost:4566/000000000000/signups")]).await;
     let mut urls = Vec::new();
     for world in [&elsewhere, &local] {
         world.tencent.script("ada", [Reply::Code(70500)]);
@@ -687,7 +636,7 @@ async fn delays_on_the_queue_that_delivered() {
 
 #[tokio::test]
 async fn takes_a_body_that_a_pipe_has_opened_and_lets_an_odd_record_sink_no_other() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     let mut opened = record("m1", &Value::Null);
     opened["body"] = json!({"userId": "ada"});
     let mut odd = record("m2", &Value::Null);
@@ -703,7 +652,7 @@ async fn takes_a_body_that_a_pipe_has_opened_and_lets_an_odd_record_sink_no_othe
 
 #[tokio::test]
 async fn rotation_while_running_needs_no_redeploy() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.invoke(&batch(&["before"])).await;
     let key = "1".repeat(64);
     world.tencent.set_key(&key);
@@ -714,7 +663,7 @@ async fn rotation_while_running_needs_no_redeploy() {
 
 #[tokio::test]
 async fn starts_without_a_key_and_loses_nothing() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.cloud.fail("GetSecretValue", Some(Fault::Error(400, "AccessDeniedException")));
     let function = World {
         function: Function::start(
@@ -745,8 +694,8 @@ async fn calls_over_tls_with_the_certificates_of_the_system() {
     let (tls, certificate) = serve::tls().unwrap();
     let tencent = Tencent::start_on(0, Some(tls), App::default()).await.unwrap();
     let (url, trusted) = (tencent.url(), certificate.to_string_lossy());
-    let trusting = World::start(&[("CHAT_ENDPOINT", &url), ("SSL_CERT_FILE", &trusted)]).await;
-    let distrusting = World::start(&[("CHAT_ENDPOINT", &url)]).await;
+    let trusting = start(&[("CHAT_ENDPOINT", &url), ("SSL_CERT_FILE", &trusted)]).await;
+    let distrusting = start(&[("CHAT_ENDPOINT", &url)]).await;
     let answers = [trusting.invoke(&batch(&["ada"])).await, distrusting.invoke(&batch(&["grace"])).await];
     let distrusted = distrusting.lines();
     assert_eq!(
@@ -778,7 +727,7 @@ async fn stops_at_wrong_settings_and_names_them_all() {
 
 #[tokio::test]
 async fn says_of_a_failure_what_it_means_and_what_to_do() {
-    let world = World::start(&[]).await;
+    let world = start(&[]).await;
     world.tencent.script("ada", [Reply::Code(70398)]);
     world.invoke(&batch(&["ada"])).await;
     let output = world.function.output();
@@ -806,7 +755,7 @@ async fn says_of_a_failure_what_it_means_and_what_to_do() {
 
 #[tokio::test]
 async fn sums_up_every_invocation_in_a_line_and_in_metrics() {
-    let world = World::start(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
+    let world = start(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")]).await;
     world.invoke(&batch(&["a", "b"])).await;
     world.invoke(&batch(&["c"])).await;
     let lines: Vec<Value> = world.function.output().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -822,7 +771,7 @@ async fn sums_up_every_invocation_in_a_line_and_in_metrics() {
 async fn writes_nothing_secret_or_personal_at_the_finest_level() {
     for format in ["JSON", "Text"] {
         let settings = [("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace"), ("AWS_LAMBDA_LOG_FORMAT", format)];
-        let world = World::start(&settings).await;
+        let world = start(&settings).await;
         world.tencent.set_quota(3);
         world.tencent.script("ada-lovelace", [Reply::Echo, Reply::Code(70001), Reply::Status(502), Reply::Cut(0)]);
         world.tencent.script("grace-hopper", [Reply::Garbage, Reply::Garbage, Reply::Late(Duration::from_secs(7))]);

@@ -1,17 +1,12 @@
 //! What comes of hostile input: the fuzzers' corpus once more, and as much of it as one invocation can hold.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{collections::BTreeSet, fmt::Write, time::Duration};
+use std::{collections::BTreeSet, fmt::Write};
 
-use local::{
-    cloud::Cloud,
-    function::{Ended, Function},
-    tencent::{App, Reply, Tencent},
-};
+use local::{stand_ins::World, tencent::Reply};
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_chat-signup-import");
-const PARKING: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/parking";
 /// Largest event of an invocation, in bytes (Lambda's quota).
 const MAX_EVENT: usize = 6 * 1024 * 1024;
 /// Longest body of a message, in bytes (SQS's quota).
@@ -21,41 +16,9 @@ const MAX_MEMORY: u64 = 96 << 20;
 /// The memory that the template gives the function, in bytes.
 const ALL_MEMORY: u64 = 256 << 20;
 
-struct World {
-    tencent: Tencent,
-    cloud: Cloud,
-    function: Function,
-}
-
-impl World {
-    async fn start(settings: &[(&str, &str)]) -> Self {
-        let tencent = Tencent::start(App::default()).await.unwrap();
-        let cloud = Cloud::start(&App::default().secret()).await.unwrap();
-        let (chat, aws) = (tencent.url(), cloud.url());
-        let mut all = vec![
-            ("CHAT_ENDPOINT", chat.as_str()),
-            ("CHAT_SECRET_ID", "key"),
-            ("AWS_ENDPOINT_URL", aws.as_str()),
-            ("PARKING_QUEUE_URL", PARKING),
-            ("CHAT_RATE_LIMIT", "10000"),
-            ("MAX_CONCURRENCY", "1"),
-        ];
-        all.extend_from_slice(settings);
-        let function = Function::start(BINARY, &all).await.unwrap();
-        Self { tencent, cloud, function }
-    }
-
-    async fn invoke(&self, event: &str) -> String {
-        match self.function.invoke(event, Duration::from_mins(2)).await.unwrap() {
-            Ended::Response(text) => text,
-            Ended::Error(text) => format!("error {text}"),
-        }
-    }
-
-    /// Whose messages were parked.
-    fn parked(&self) -> BTreeSet<String> {
-        self.cloud.sent().iter().filter_map(|sent| sent.attributes.get("SourceMessageId").cloned()).collect()
-    }
+/// Whose messages were parked.
+fn parked(world: &World) -> BTreeSet<String> {
+    world.cloud.sent().iter().filter_map(|sent| sent.attributes.get("SourceMessageId").cloned()).collect()
 }
 
 #[test]
@@ -139,7 +102,7 @@ fn hopeless() -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn brings_each_message_of_six_hostile_megabytes_to_its_end_in_little_memory() {
-    let world = World::start(&[]).await;
+    let world = World::start(BINARY, &[]).await.unwrap();
     world.tencent.script("unlucky", [Reply::Code(70500)]);
     let (sound, hopeless) = (sound(), hopeless());
     assert!(sound.iter().all(|(_, body)| body.len() <= MAX_BODY), "SQS takes no longer bodies");
@@ -164,19 +127,19 @@ async fn brings_each_message_of_six_hostile_megabytes_to_its_end_in_little_memor
     let answer = world.invoke(&event).await;
     let fillers =
         records.iter().filter_map(|record| record.strip_prefix(r#"{"messageId":"filler-"#)?.split('"').next());
-    let parked: BTreeSet<String> =
+    let expected: BTreeSet<String> =
         hopeless.iter().map(|(id, _)| id.clone()).chain(fillers.map(|rest| format!("filler-{rest}"))).collect();
     let users: BTreeSet<String> = sound.iter().map(|(user, _)| (*user).to_owned()).collect();
     let peak = world.function.peak_memory().unwrap();
     assert_eq!(answer, r#"{"batchItemFailures":[{"itemIdentifier":"unlucky"}]}"#);
-    assert_eq!(world.parked(), parked);
+    assert_eq!(parked(&world), expected);
     assert_eq!(world.tencent.accounts().into_keys().collect::<BTreeSet<String>>(), users);
     assert!(peak < MAX_MEMORY, "{peak} bytes: more than the event needs");
 }
 
 #[tokio::test]
 async fn refuses_a_list_of_millions_within_the_functions_memory() {
-    let world = World::start(&[("SIGNUP_FORMAT", "okta")]).await;
+    let world = World::start(BINARY, &[("SIGNUP_FORMAT", "okta")]).await.unwrap();
     let list = |element: &str| {
         let count = (MAX_EVENT - 100) / (element.len() + 1);
         format!(r#"{{"data":{{"events":[{}{element}]}}}}"#, format!("{element},").repeat(count - 1))

@@ -6,6 +6,7 @@
 //! | [`tencent`] | Tencent Chat's REST API |
 //! | [`cloud`] | Secrets Manager and SQS, as far as the function calls them, failing on command |
 //! | [`function`] | Lambda: the runtime API, with the real binary behind it |
+//! | [`stand_ins`] | these three together |
 //! | [`python`] | (the Python packages, below `target/`) |
 //! | [`languages`] | (what runs the documentation's examples in other languages) |
 //! | [`samples`] | (the senders' documents in `events/`, and what comes of them) |
@@ -25,6 +26,7 @@ pub mod python;
 pub mod samples;
 pub mod serve;
 pub mod siege;
+pub mod stand_ins;
 pub mod tencent;
 pub mod world;
 
