@@ -179,12 +179,9 @@ fn names_every_sample_with_its_settings_in_the_readme() {
 fn proves_every_promise_by_a_test() {
     let readme = file("README.md");
     let promises = readme.split("## What it promises").nth(1).unwrap().split("\n## ").next().unwrap();
-    let tests: String = std::fs::read_dir(top().join("tests"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file())
-        .map(|path| std::fs::read_to_string(path).unwrap())
-        .collect();
+    let files = |folder: &str| std::fs::read_dir(top().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let files = files("tests").chain(files("tests/function")).filter(|path| path.is_file());
+    let tests: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let scenarios = file("tests/simulation/scenario.rs");
     let is_there = |name: &&str| tests.contains(&format!("fn {name}(")) || scenarios.contains(&format!("\"{name}\""));
     let rows: Vec<&str> = promises.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
