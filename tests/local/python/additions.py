@@ -3,11 +3,14 @@
 Each addition says what AWS does. Whatever else MiniStack does is its own.
 """
 
+import asyncio
 import functools
+import json
+import time
 
 from ministack.core import iam_actions
-from ministack.core.responses import new_uuid
-from ministack.services import cloudwatch
+from ministack.core.responses import json_response, new_uuid
+from ministack.services import cloudwatch, cloudwatch_logs, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners
 from samtranslator.translator import transform as sam
 
@@ -75,16 +78,122 @@ for module in (changesets, engine, handlers):
     around(module, "_apply_transforms")(apply_transforms)
 
 
-def keep_query(logical_id, properties, stack_name):
-    """A saved query is kept for whoever looks into the console."""
+saved_queries = {}
+
+
+def save_query(logical_id, properties, stack_name):
+    """A saved query is kept for whoever looks for it."""
     identifier = new_uuid()
+    named = {"name": properties["Name"], "queryString": properties["QueryString"]}
+    saved_queries[identifier] = {"queryDefinitionId": identifier, **named}
     return identifier, {"QueryDefinitionId": identifier}
+
+
+@around(cloudwatch_logs, "handle_request")
+async def describe_saved_queries(original, method, path, headers, body, parameters):
+    """Logs lists the saved queries whose names begin so."""
+    if not headers.get("x-amz-target", "").endswith(".DescribeQueryDefinitions"):
+        return await original(method, path, headers, body, parameters)
+    prefix = json.loads(body).get("queryDefinitionNamePrefix", "")
+    return json_response({"queryDefinitions": [q for q in saved_queries.values() if q["name"].startswith(prefix)]})
+
+
+@around(cloudwatch_logs, "_public_log_record")
+def discover_fields(original, record):
+    """A query finds the fields of a line that is a JSON object, and not those of another."""
+    try:
+        fields = json.loads(record["@message"])
+    except ValueError:
+        fields = None
+    return {**(fields if isinstance(fields, dict) else {}), **original(record)}
+
+
+@around(cloudwatch_logs, "_row_from_record")
+def leave_out_what_is_not_there(original, record, fields):
+    """A row has no field that the line has not."""
+    known = cloudwatch_logs._public_log_record(record)
+    return original(record, [field for field in fields if field in known])
+
+
+moves = {}  # the tasks of each queue that messages are moved from, latest first
+running = set()  # so that none is collected before its end
+
+
+def start_move(request, _):
+    """What was parked is sent anew, with its attributes, at a limited speed; a queue has one such task at a time."""
+    source, destination = request["SourceArn"], request.get("DestinationArn")
+    speed = request.get("MaxNumberOfMessagesPerSecond", 500)
+    if not all(arn is None or sqs._queue_by_arn(arn) for arn in (source, destination)):
+        raise sqs._Err("ResourceNotFoundException", "There is no such queue.", 404)
+    policies = [json.loads(queue["attributes"].get("RedrivePolicy", "{}")) for queue in sqs._queues.values()]
+    if source not in [policy.get("deadLetterTargetArn") for policy in policies]:
+        raise sqs._Err("InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
+    if not 1 <= speed <= 500:
+        raise sqs._Err("InvalidParameterValue", "MaxNumberOfMessagesPerSecond must be between 1 and 500.")
+    if any(task["Status"] in ("RUNNING", "CANCELLING") for task in moves.get(source, [])):
+        raise sqs._Err("InvalidParameterValue", "There is already a task running.")
+    queue = sqs._queue_by_arn(source)
+    sqs._refresh_counts(queue)
+    task = {
+        "TaskHandle": new_uuid(),
+        "Status": "RUNNING",
+        **request,
+        "ApproximateNumberOfMessagesMoved": 0,
+        "ApproximateNumberOfMessagesToMove": int(queue["attributes"]["ApproximateNumberOfMessages"]),
+        "StartedTimestamp": int(time.time() * 1000),
+    }
+    moves.setdefault(source, []).insert(0, task)
+    moving = asyncio.create_task(move(task, queue, destination, 1 / speed))
+    running.add(moving)
+    moving.add_done_callback(running.discard)
+    return {"TaskHandle": task["TaskHandle"]}
+
+
+async def move(task, queue, destination, pause):
+    while task["Status"] == "RUNNING":
+        message = next((m for m in queue["messages"] if m["visible_at"] <= time.time()), None)
+        if message is None:
+            task["Status"] = "COMPLETED"
+            break
+        to = sqs._queue_by_arn(destination or message["sys"].get("DeadLetterQueueSourceArn", ""))
+        if to is None:
+            task.update(Status="FAILED", FailureReason="CouldNotDetermineMessageSource")
+            break
+        attributes = message["message_attributes"]
+        sqs._act_send_message({"MessageBody": message["body"], "MessageAttributes": attributes}, to["url"])
+        queue["messages"].remove(message)
+        task["ApproximateNumberOfMessagesMoved"] += 1
+        await asyncio.sleep(pause)
+    if task["Status"] == "CANCELLING":
+        task["Status"] = "CANCELLED"
+
+
+def list_moves(request, _):
+    """The latest tasks; only one that runs tells its handle."""
+    tasks = moves.get(request["SourceArn"], [])[: request.get("MaxResults", 1)]
+    told = [{k: v for k, v in task.items() if k != "TaskHandle" or task["Status"] == "RUNNING"} for task in tasks]
+    return {"Results": told}
+
+
+def cancel_move(request, _):
+    """Nothing more is moved; what has been stays where it is."""
+    for task in (task for tasks in moves.values() for task in tasks):
+        if task["TaskHandle"] == request["TaskHandle"] and task["Status"] == "RUNNING":
+            task["Status"] = "CANCELLING"
+            return {"ApproximateNumberOfMessagesMoved": task["ApproximateNumberOfMessagesMoved"]}
+    raise sqs._Err("ResourceNotFoundException", "There is no such task that runs.", 404)
+
+
+sqs._HANDLERS.update(StartMessageMoveTask=start_move, ListMessageMoveTasks=list_moves, CancelMessageMoveTask=cancel_move)
 
 
 resources = provisioners._RESOURCE_HANDLERS
 mapping = resources["AWS::Lambda::EventSourceMapping"]
 mapping["create"], mapping["update"] = provisioners._lambda_esm_create, provisioners._lambda_esm_update
-resources["AWS::Logs::QueryDefinition"] = {"create": keep_query, "delete": lambda *_: None}
+resources["AWS::Logs::QueryDefinition"] = {
+    "create": save_query,
+    "delete": lambda identifier, *_: saved_queries.pop(identifier, None),
+}
 
 if __name__ == "__main__":
     from ministack.app import main
