@@ -3,13 +3,12 @@
 #![expect(clippy::print_stdout, reason = "it is what a person came to see")]
 
 use std::{
-    ffi::OsStr,
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
-use local::{file, top};
+use local::{copy, file, top};
 
 const USAGE: &str = "cargo mutate [WORD...]
 
@@ -112,20 +111,4 @@ impl Copy {
         let finding = said.lines().find_map(|line| Some(line.split_once(": cargo simulate")?.0.trim()));
         Ok(Err(finding.unwrap_or("the simulation broke down").to_owned()))
     }
-}
-
-/// Copies a file or a folder; a file that has not changed is left alone, so that it need not be built anew.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if !from.is_dir() {
-        let text = fs::read(from)?;
-        return if fs::read(to).is_ok_and(|old| old == text) { Ok(()) } else { fs::write(to, text) };
-    }
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let name = entry?.file_name();
-        if name != OsStr::new("target") {
-            copy(&from.join(&name), &to.join(&name))?;
-        }
-    }
-    Ok(())
 }

@@ -14,15 +14,21 @@
 //! | [`proxy`] | (between the function and that AWS, failing on command) |
 //! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
 //! | [`siege`] | (a load on that world, with all that can go wrong, and what came of it) |
+//! | [`release`] | (the zips, built to the same bytes anywhere) |
+//! | [`bill`] | (what is linked into them) |
+
+use std::{ffi::OsStr, fs, io, path::Path};
 
 use sha2::{Digest, Sha256};
 
 pub mod aws;
+pub mod bill;
 pub mod cloud;
 pub mod function;
 pub mod languages;
 pub mod proxy;
 pub mod python;
+pub mod release;
 pub mod samples;
 pub mod serve;
 pub mod siege;
@@ -37,17 +43,40 @@ pub mod world;
 #[expect(clippy::panic, reason = "a test without its file must stop with the file's name")]
 pub fn file(path: &str) -> String {
     let path = top().join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The first 12 hex digits of the SHA-256 of `text`: how the function's log names a user.
 pub fn hash(text: &str) -> String {
-    let bytes = Sha256::digest(text.as_bytes());
-    bytes.iter().take(6).fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
+    sha256(text.as_bytes()).chars().take(12).collect()
+}
+
+/// The SHA-256 of `bytes`, in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// The project's top level.
 pub fn top() -> std::path::PathBuf {
-    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Copies a file or a folder; a file that has not changed is left alone, so that it need not be built anew.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        let text = fs::read(from)?;
+        return if fs::read(to).is_ok_and(|old| old == text) { Ok(()) } else { fs::write(to, text) };
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        if name != OsStr::new("target") {
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    }
+    Ok(())
 }

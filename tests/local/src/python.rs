@@ -16,8 +16,9 @@ use crate::{file, hash, serve::listens, top};
 type List = (&'static str, &'static [&'static str]);
 
 /// The lists that the local world needs.
-const LISTS: [List; 2] = [
+const LISTS: [List; 3] = [
     ("requirements.txt", &[]),
+    ("cargo-lambda.txt", &["--no-deps"]),
     // Programs and one source package: what they depend on is above, or not needed.
     ("tools.txt", &["--no-deps", "--no-build-isolation"]),
 ];
