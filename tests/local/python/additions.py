@@ -8,9 +8,9 @@ import functools
 import json
 import time
 
-from ministack.core import iam_actions
-from ministack.core.responses import json_response, new_uuid
-from ministack.services import cloudwatch, cloudwatch_logs, sqs
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import get_account_id, get_region, json_response, new_uuid
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners
 from samtranslator.translator import transform as sam
 
@@ -46,16 +46,65 @@ def evaluate(original, alarm):
         cloudwatch._metrics = metrics
 
 
+def role_may(function, action, resource):
+    """Whether a function's role has a right."""
+    account = get_account_id()
+    role = function["config"]["Role"]
+    asked = iam_evaluator.EvalContext(role, "AssumedRole", account, action, resource, get_region())
+    policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], account)
+    return iam_evaluator.evaluate(asked, policies).decision == "Allow"
+
+
 @around(provisioners, "_lambda_esm_create")
 def create_mapping(original, logical_id, properties, stack_name):
     """A parameter is text, and CloudFormation makes the number of it that a property is."""
+    check_mapping(properties)
     return original(logical_id, with_numbers(properties), stack_name)
 
 
 @around(provisioners, "_lambda_esm_update")
 def update_mapping(original, physical_id, old, new, *rest):
     """As above."""
+    check_mapping(new)
     return original(physical_id, with_numbers(old), with_numbers(new), *rest)
+
+
+def check_mapping(properties):
+    """A mapping receives and deletes in the function's name, and is refused to a role that may not."""
+    function, *_ = provisioners._lambda_function_for_cfn_ref(properties["FunctionName"])
+    for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
+        if not role_may(function, f"sqs:{action}", properties["EventSourceArn"]):
+            raise ValueError(f"The provided execution role does not have permissions to call {action} on SQS")
+
+
+@around(lambda_svc, "_emit_lambda_logs")
+def write_log(original, function, *rest, **options):
+    """The log is written in the function's name: a role that may not write it has none."""
+    group = function["config"]["LoggingConfig"]["LogGroup"]
+    stream = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}:log-stream:any"
+    if all(role_may(function, f"logs:{action}", stream) for action in ("CreateLogStream", "PutLogEvents")):
+        original(function, *rest, **options)
+
+
+@around(eventbridge, "_invoke_target")
+def invoke_target(original, target, event, rule, *view):
+    """A rule delivers where the target's own policy admits it, else to its dead-letter queue, if that admits it."""
+    places = [target["Arn"], target.get("DeadLetterConfig", {}).get("Arn")]
+    admitted = next((arn for arn in filter(None, places) if admits(arn, rule["Arn"])), None)
+    if admitted:
+        original({**target, "Arn": admitted}, event, rule, *view)
+
+
+def admits(arn, rule):
+    if ":lambda:" in arn:
+        policy, account = lambda_svc.function_policy_for_arn(arn)
+        context = {"aws:sourcearn": rule, "aws:sourceaccount": account}
+        asked = iam_evaluator.EvalContext(
+            "*", "Service", "", "lambda:InvokeFunction", arn, get_region(), service_context=context
+        )
+        answer = iam_evaluator.evaluate_resource_policy(policy, asked, service="events.amazonaws.com")
+        return answer.decision == "Allow"
+    return ":sqs:" not in arn or sqs.queue_policy_allows(arn, "events.amazonaws.com", rule, get_account_id())
 
 
 def with_numbers(properties):
