@@ -101,7 +101,7 @@ impl Place {
             copy(&here.tree.join(part), &there.tree.join(part))?;
         }
         fs::create_dir_all(there.cargo_home.join("registry"))?;
-        // What was downloaded need not be so again; its hashes are checked as it is unpacked.
+        // What was downloaded need not be so again.
         for part in ["config.toml", "registry/cache", "registry/index"] {
             let part_here = here.cargo_home.join(part);
             if part_here.exists() {
