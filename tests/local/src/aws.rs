@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    file,
     python::{Python, run, target},
     serve::free_port,
     top,
@@ -131,11 +132,16 @@ impl Aws {
 
     /// A client of its SQS, with its owner's rights.
     pub fn sqs(&self) -> Client {
+        self.sqs_of("test", "test")
+    }
+
+    /// A client of its SQS, with the rights of this access key.
+    pub fn sqs_of(&self, access_key_id: &str, secret_access_key: &str) -> Client {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.url)
             .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "local"));
+            .credentials_provider(Credentials::new(access_key_id, secret_access_key, None, None, "local"));
         Client::from_conf(config.build())
     }
 
@@ -151,23 +157,38 @@ impl Aws {
     /// # Errors
     /// When a step of the deployment fails, with what it says.
     pub async fn deploy(&self, binary: &Path, parameters: &[(&str, &str)]) -> io::Result<Outputs> {
+        self.deploy_text(&file("infra/template.yaml"), STACK, binary, parameters).await
+    }
+
+    /// Deploys a text of `infra/template.yaml`, such as an edited one, as the stack of this name.
+    ///
+    /// # Errors
+    /// When a step of the deployment fails, with what it says.
+    pub async fn deploy_text(
+        &self,
+        text: &str,
+        stack: &str,
+        binary: &Path,
+        parameters: &[(&str, &str)],
+    ) -> io::Result<Outputs> {
         // The template names its zip relative to itself, so it is copied to where the zip may be overwritten.
         let infra = self.home.join("infra");
         let zip = self.home.join("target/lambda").join(STACK).join("bootstrap.zip");
         std::fs::create_dir_all(&infra)?;
-        std::fs::copy(top().join("infra/template.yaml"), infra.join("template.yaml"))?;
+        let (template, packaged) = (format!("infra/{stack}.yaml"), format!("{stack}-packaged.yaml"));
+        std::fs::write(self.home.join(&template), text)?;
         self.zip(binary, &zip).await?;
 
         if self.cli(&["s3api", "head-bucket", "--bucket", "artifacts"]).await.is_err() {
             self.cli(&["s3", "mb", "s3://artifacts"]).await?;
         }
-        let package = "cloudformation package --template-file infra/template.yaml --s3-bucket artifacts \
-                       --output-template-file packaged.yaml";
-        self.cli(&package.split_whitespace().collect::<Vec<_>>()).await?;
+        let package = ["cloudformation", "package", "--s3-bucket", "artifacts"];
+        let files = ["--template-file", &template, "--output-template-file", &packaged];
+        self.cli(&[&package[..], &files].concat()).await?;
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
         // MiniStack has no CodeDeploy.
         let parameters = [parameters, &[("Architecture", architecture), ("GradualDeployment", "false")]].concat();
-        self.deploy_template(&self.home.join("packaged.yaml"), STACK, &parameters).await
+        self.deploy_template(&self.home.join(packaged), stack, &parameters).await
     }
 
     /// Deploys a template that needs nothing but itself.
@@ -209,7 +230,7 @@ impl Aws {
     /// # Errors
     /// When it cannot be invoked, or fails.
     pub async fn invoke(&self, function: &str, event: &Value) -> io::Result<Value> {
-        let (payload, answer) = (event.to_string(), self.home.join("answer.json"));
+        let (payload, answer) = (event.to_string(), self.home.join(format!("{function}.answer")));
         let answer_file = answer.to_string_lossy();
         let invoke = ["lambda", "invoke", "--function-name", function];
         let told = self.cli(&[&invoke[..], &["--payload", &payload, &answer_file]].concat()).await?;
@@ -249,7 +270,12 @@ impl Aws {
 
     async fn mapping(&self) -> io::Result<Value> {
         let mappings = self.cli(&["lambda", "list-event-source-mappings"]).await?;
-        Ok(mappings.pointer("/EventSourceMappings/0").cloned().unwrap_or_default())
+        let mut mappings = mappings.get("EventSourceMappings").and_then(Value::as_array).into_iter().flatten();
+        let queue = format!(":{STACK}-signups");
+        let is_ours = |mapping: &&Value| {
+            mapping.get("EventSourceArn").and_then(Value::as_str).is_some_and(|arn| arn.ends_with(&queue))
+        };
+        mappings.find(is_ours).cloned().ok_or_else(|| io::Error::other(format!("{STACK} has no mapping")))
     }
 
     async fn update_mapping(&self, mapping: &Value, change: &[&str]) -> io::Result<()> {

@@ -121,7 +121,15 @@ impl World {
     /// # Errors
     /// When SQS refuses.
     pub async fn send(&self, body: &str) -> io::Result<String> {
-        let call = self.aws.sqs().send_message().queue_url(self.output("SignupQueueUrl")).message_body(body);
+        self.send_to(self.output("SignupQueueUrl"), body).await
+    }
+
+    /// Sends a message to the queue of this URL; gives its ID.
+    ///
+    /// # Errors
+    /// When SQS refuses.
+    pub async fn send_to(&self, queue_url: &str, body: &str) -> io::Result<String> {
+        let call = self.aws.sqs().send_message().queue_url(queue_url).message_body(body);
         let sent = call.send().await.map_err(io::Error::other)?;
         Ok(sent.message_id().unwrap_or_default().to_owned())
     }
