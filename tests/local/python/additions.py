@@ -112,6 +112,24 @@ def with_numbers(properties):
     return {**properties, "ScalingConfig": scaling} if scaling else properties
 
 
+@around(provisioners, "_lambda_create")
+def create_function(original, logical_id, properties, stack_name):
+    """CloudFormation reserves a function's concurrency, too."""
+    return with_concurrency(original(logical_id, properties, stack_name), properties)
+
+
+@around(provisioners, "_lambda_update")
+def update_function(original, physical_id, old, new, *rest, **options):
+    """As above."""
+    return with_concurrency(original(physical_id, old, new, *rest, **options), new)
+
+
+def with_concurrency(made, properties):
+    reserved = properties.get("ReservedConcurrentExecutions")
+    lambda_svc._functions[made[0]]["concurrency"] = reserved and int(reserved)
+    return made
+
+
 def apply_transforms(original, template, given=None, previous=None):
     """SAM knows the values of the parameters."""
     parameters = engine._transform_parameters(template, given, previous)
@@ -237,7 +255,8 @@ sqs._HANDLERS.update(StartMessageMoveTask=start_move, ListMessageMoveTasks=list_
 
 
 resources = provisioners._RESOURCE_HANDLERS
-mapping = resources["AWS::Lambda::EventSourceMapping"]
+function, mapping = resources["AWS::Lambda::Function"], resources["AWS::Lambda::EventSourceMapping"]
+function["create"], function["update"] = provisioners._lambda_create, provisioners._lambda_update
 mapping["create"], mapping["update"] = provisioners._lambda_esm_create, provisioners._lambda_esm_update
 resources["AWS::Logs::QueryDefinition"] = {
     "create": save_query,
