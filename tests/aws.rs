@@ -390,30 +390,3 @@ fn nothing_is_left_of_a_local_aws_that_ends() {
         assert_eq!((before, listens(([127, 0, 0, 1], port).into()).await, home.exists()), (true, false, false));
     });
 }
-
-/// Without the setting a failed message is deleted silently; with a shorter visibility a slow one is delivered twice.
-#[test]
-fn the_template_has_what_no_loss_rests_on() {
-    let (runtime, world) = world();
-    let (mapping, function, queue) = runtime.block_on(async {
-        let cli = async |command: &str| world.aws.cli(&command.split(' ').collect::<Vec<_>>()).await.unwrap();
-        let mappings = cli("lambda list-event-source-mappings").await;
-        let name = world.output("FunctionName");
-        let function = cli(&format!("lambda get-function-configuration --function-name {name}")).await;
-        let url = world.output("SignupQueueUrl");
-        let queue = cli(&format!("sqs get-queue-attributes --queue-url {url} --attribute-names All")).await;
-        (mappings.pointer("/EventSourceMappings/0").unwrap().clone(), function, queue)
-    });
-    let attribute = |name: &str| queue.pointer(&format!("/Attributes/{name}")).unwrap().as_str().unwrap().to_owned();
-    let timeout = function.get("Timeout").and_then(Value::as_u64).unwrap();
-    let redrive: Value = serde_json::from_str(&attribute("RedrivePolicy")).unwrap();
-    assert_eq!(
-        (
-            mapping.get("FunctionResponseTypes"),
-            attribute("VisibilityTimeout").parse::<u64>().unwrap() >= 6 * timeout,
-            attribute("MessageRetentionPeriod").as_str(),
-            redrive.get("maxReceiveCount").unwrap().to_string().trim_matches('"'),
-        ),
-        (Some(&json!(["ReportBatchItemFailures"])), true, "1209600", "1000")
-    );
-}
