@@ -272,8 +272,8 @@ fn outages() -> Vec<Scenario> {
         Scenario { calls: 1500, lag: minutes(5), ..together("all_come_back_together_and_late", minutes(72)) },
         Scenario { troubles: flaps(10), in_vain: 150, ..quiet("flapping_every_10_s") },
         Scenario { troubles: flaps(300), in_vain: 250, ..quiet("flapping_every_5_min") },
-        Scenario { calls: 16_000, ..six_hours("silent_service", Trouble::Slow(hours(1))) },
-        Scenario { calls: 16_000, ..six_hours("answers_lost", Trouble::Forgets(1.0)) },
+        Scenario { calls: 18_000, ..six_hours("silent_service", Trouble::Slow(hours(1))) },
+        Scenario { calls: 18_000, ..six_hours("answers_lost", Trouble::Forgets(1.0)) },
         Scenario { in_vain: 65, ..six_hours("unknown_error", Trouble::Fails(99_999)) },
         Scenario {
             arrivals: steady(hours(20), 2),
