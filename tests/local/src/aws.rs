@@ -9,7 +9,7 @@ use std::{
 };
 
 use aws_sdk_sqs::{
-    Client,
+    Client as Sqs,
     config::{BehaviorVersion, Credentials, Region},
 };
 use serde_json::Value;
@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    client::Client,
     file,
     python::{Python, run, target},
     serve::free_port,
@@ -71,6 +72,7 @@ impl Aws {
             .env("LAMBDA_EXECUTOR", "local")
             .env("IOT_MTLS_ENABLED", "0")
             .env("DOCKER_HOST", "unix:///nonexistent")
+            .env("CLOUDWATCH_AHEAD", ahead(&home))
             .env("STATE_DIR", home.join("state"))
             .env("S3_DATA_DIR", home.join("s3"))
             // On AWS these come from the template's LoggingConfig.
@@ -121,6 +123,19 @@ impl Aws {
         let _ = run(Command::new("sh").args(["-c", "kill -KILL \"$@\"", "sh"]).args(processes)).await;
     }
 
+    /// Leaves the function's processes no memory for the stack of another thread.
+    ///
+    /// # Errors
+    /// When their limits cannot be set.
+    pub async fn allow_no_thread(&self) -> io::Result<()> {
+        const SCRIPT: &str = "import resource, sys\n\
+            for process in map(int, sys.argv[1:]):\n\
+            \x20   pages = int(open(f'/proc/{process}/statm').read().split()[0])\n\
+            \x20   limit = pages * resource.getpagesize() + (1 << 20)\n\
+            \x20   resource.prlimit(process, resource.RLIMIT_AS, (limit, limit))";
+        run(self.python.program("python").args(["-c", SCRIPT]).args(self.environments())).await.map(drop)
+    }
+
     /// Runs AWS's own command line; gives what it prints, as JSON.
     ///
     /// # Errors
@@ -131,18 +146,49 @@ impl Aws {
     }
 
     /// A client of its SQS, with its owner's rights.
-    pub fn sqs(&self) -> Client {
+    pub fn sqs(&self) -> Sqs {
         self.sqs_of("test", "test")
     }
 
     /// A client of its SQS, with the rights of this access key.
-    pub fn sqs_of(&self, access_key_id: &str, secret_access_key: &str) -> Client {
+    pub fn sqs_of(&self, access_key_id: &str, secret_access_key: &str) -> Sqs {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.url)
             .region(Region::new(REGION))
             .credentials_provider(Credentials::new(access_key_id, secret_access_key, None, None, "local"));
-        Client::from_conf(config.build())
+        Sqs::from_conf(config.build())
+    }
+
+    /// AWS's own client, for many calls.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn client(&self) -> io::Result<Client> {
+        let mut program = self.python.program("python");
+        Client::start(program.arg(top().join("tests/local/python/client.py")).env_clear().envs(self.environment()))
+    }
+
+    /// Puts the clock of its CloudWatch, and of nothing else, so far ahead of ours.
+    ///
+    /// # Errors
+    /// When the file cannot be written that says so.
+    pub fn put_forward(&self, time: Duration) -> io::Result<()> {
+        // It is read at any time, and always whole.
+        let (ahead, next) = (ahead(&self.home), self.home.join("ahead.next"));
+        std::fs::write(&next, time.as_secs().to_string())?;
+        std::fs::rename(next, ahead)
+    }
+
+    /// How far ahead that clock is.
+    ///
+    /// # Errors
+    /// When the file says no number.
+    pub fn ahead(&self) -> io::Result<Duration> {
+        match std::fs::read_to_string(ahead(&self.home)) {
+            Ok(seconds) => Ok(Duration::from_secs(seconds.parse().map_err(io::Error::other)?)),
+            Err(_) => Ok(Duration::ZERO),
+        }
     }
 
     fn command(&self) -> Command {
@@ -306,6 +352,11 @@ impl Drop for Aws {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The file that says how far ahead the clock of CloudWatch is, in seconds.
+fn ahead(home: &Path) -> PathBuf {
+    home.join("ahead")
 }
 
 /// Credentials that are none, and nothing that could lead to an AWS elsewhere.

@@ -13,6 +13,12 @@
 //! | [`aws`] | AWS as a whole: MiniStack, with the real template in it |
 //! | [`proxy`] | (between the function and that AWS, failing on command) |
 //! | [`world`] | all of it together: AWS here, Tencent there, the function deployed between them |
+//! | [`client`] | (AWS's own client, for many calls) |
+//! | [`emf`] | CloudWatch, where it reads metrics out of a log |
+//! | [`alarm`] | CloudWatch's alarms, by the rules that AWS documents |
+//! | [`cloudwatch`] | (metrics and alarms of the local AWS, and its clock) |
+//! | [`dashboard`] | CloudWatch's dashboards, as far as their JSON goes |
+//! | [`faults`] | (what goes wrong so that an alarm rings, and its cure) |
 //! | [`siege`] | (a load on that world, with all that can go wrong, and what came of it) |
 //! | [`release`] | (the zips, built to the same bytes anywhere) |
 //! | [`bill`] | (what is linked into them) |
@@ -21,9 +27,15 @@ use std::{ffi::OsStr, fs, io, path::Path};
 
 use sha2::{Digest, Sha256};
 
+pub mod alarm;
 pub mod aws;
 pub mod bill;
+pub mod client;
 pub mod cloud;
+pub mod cloudwatch;
+pub mod dashboard;
+pub mod emf;
+pub mod faults;
 pub mod function;
 pub mod languages;
 pub mod proxy;
