@@ -18,6 +18,7 @@
 //! | [`alarm`] | CloudWatch's alarms, by the rules that AWS documents |
 //! | [`cloudwatch`] | (metrics and alarms of the local AWS, and its clock) |
 //! | [`dashboard`] | CloudWatch's dashboards, as far as their JSON goes |
+//! | [`chart`] | (a dashboard as a picture) |
 //! | [`faults`] | (what goes wrong so that an alarm rings, and its cure) |
 //! | [`siege`] | (a load on that world, with all that can go wrong, and what came of it) |
 //! | [`release`] | (the zips, built to the same bytes anywhere) |
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 pub mod alarm;
 pub mod aws;
 pub mod bill;
+pub mod chart;
 pub mod client;
 pub mod cloud;
 pub mod cloudwatch;

@@ -122,6 +122,7 @@ struct State {
     refused: BTreeMap<String, i64>,
     scripts: HashMap<String, VecDeque<Reply>>,
     always: Option<Reply>,
+    latency: Option<fastrand::Rng>,
     faults: Option<(fastrand::Rng, f64)>,
     failed: BTreeMap<String, usize>,
     signatures: BTreeSet<String>,
@@ -197,6 +198,11 @@ impl Tencent {
         lock(&self.state).always = reply;
     }
 
+    /// Every answer takes 20 ms or more, few of them 200 ms, as `seed` has it; on this machine it would take none.
+    pub fn take_time(&self, seed: u64) {
+        lock(&self.state).latency = Some(fastrand::Rng::with_seed(seed));
+    }
+
     /// From now on this user's imports are refused with this `ErrorCode`.
     pub fn refuse(&self, user_id: &str, code: i64) {
         lock(&self.state).refused.insert(user_id.to_owned(), code);
@@ -256,7 +262,7 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let user_id = body.get("UserID").and_then(Value::as_str).unwrap_or_default().to_owned();
 
-    let (index, reply) = {
+    let (index, reply, latency) = {
         let mut state = lock(state);
         state.connections = state.connections.max(request.connection);
         let doomed = request.connection <= state.doomed;
@@ -271,8 +277,12 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
             code: None,
         });
         let reply = if doomed { Some(Reply::Cut(0)) } else { state.reply(&command, &user_id) };
-        (state.calls.len() - 1, reply)
+        let latency = state.latency.as_mut().map(|random| Duration::from_secs_f64(0.02 + 0.18 * random.f64().powi(4)));
+        (state.calls.len() - 1, reply, latency)
     };
+    if let Some(latency) = latency {
+        tokio::time::sleep(latency).await;
+    }
     if let Some(Reply::Late(delay)) = reply {
         tokio::time::sleep(delay).await;
     }
