@@ -145,6 +145,16 @@ impl Aws {
         Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// What makes `aws` call it from a shell that reads this.
+    pub fn shell(&self) -> String {
+        let ours = self.environment().into_iter().filter(|(name, _)| name.starts_with("AWS_"));
+        let exports = ours.map(|(name, value)| format!("export {name}='{value}'\n"));
+        let program = self.python.bin.join("aws");
+        // Said twice, since version 1's `sqs` does not listen to the environment.
+        let function = format!("aws() {{ '{}' --endpoint-url '{}' \"$@\"; }}\n", program.display(), self.url);
+        exports.chain([function]).collect()
+    }
+
     /// A client of its SQS, with its owner's rights.
     pub fn sqs(&self) -> Sqs {
         self.sqs_of("test", "test")
