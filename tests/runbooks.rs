@@ -1,4 +1,4 @@
-//! The operator's page, followed: each alarm has its section, and every command does what the page says.
+//! The operator's page, followed: every command of it does what the page says.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{
@@ -12,6 +12,7 @@ use std::{
 use local::{
     file, hash,
     python::{Python, target},
+    sandbox,
     tencent::{App, Reply},
     world::{World, is_final},
 };
@@ -20,6 +21,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
     runtime::Runtime,
+    sync::mpsc::unbounded_channel,
 };
 
 /// The section that every other needs.
@@ -27,6 +29,7 @@ const FIRST: &str = "Before anything else";
 const REDRIVE: &str = "Redrive the parking queue";
 const REPLAY: &str = "Replay one message";
 const ROTATE: &str = "Rotate the key";
+const STORM: &str = "A storm of 70398";
 
 /// One world for all tests, which take turns; it ends with the process.
 static WORLD: LazyLock<(Runtime, Result<Mutex<World>, String>)> = LazyLock::new(|| {
@@ -262,19 +265,6 @@ async fn write_log(world: &World, line: &str) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     let events = json!([{"timestamp": u64::try_from(now).unwrap(), "message": line}]).to_string();
     world.aws.cli(&[&["logs", "put-log-events", "--log-events", &events], &group[..]].concat()).await.unwrap();
-}
-
-#[test]
-fn each_alarm_has_a_section_of_its_name_and_no_section_lacks_its_alarm() {
-    let template = file("infra/template.yaml");
-    let after = |mark: &str, end: char| -> Vec<String> {
-        template.split(mark).skip(1).map(|rest| rest.split(end).next().unwrap().to_owned()).collect()
-    };
-    let named = after("AlarmName: !Sub '${AWS::StackName}-", '\'');
-    let linked = after("Runbook: infra/README.md#", '\n');
-    let headings = sections().into_iter().map(|(heading, _)| heading).skip_while(|heading| heading != FIRST).skip(1);
-    let headings: Vec<String> = headings.take(named.len()).collect();
-    assert_eq!((named.len(), &named, &named), (18, &linked, &headings));
 }
 
 /// Every other test runs all blocks of the sections that it names.
@@ -719,6 +709,72 @@ fn a_parameter_is_changed_and_the_deployment_undone() {
         send(&world, &["after-all"]).await;
         until_imported(&world, &["after-all"]).await;
     });
+}
+
+/// By the page alone, from an empty shell to the last account.
+#[test]
+fn a_storm_of_70398_rings_and_ends_with_every_account_imported() {
+    let (runtime, world) = world();
+    runtime.block_on(async {
+        purge(&world).await;
+        let before = world.tencent.accounts().len();
+        world.tencent.set_quota(before + 100);
+        let (enter, asked) = unbounded_channel();
+        let story = async {
+            let mut operator = Operator::arrive(&world).await;
+            // As `cargo sandbox` writes it.
+            let top = operator.shell.place.join("target/local");
+            std::fs::create_dir_all(&top).unwrap();
+            std::fs::write(top.join("sandbox.sh"), world.aws.shell()).unwrap();
+            operator.run(STORM, 0).await;
+            operator.run(FIRST, 0).await;
+            operator.run(STORM, 1).await;
+            let rings = operator.run(STORM, 2).await;
+            let ringing = operator.run(FIRST, 1).await;
+            until(&world, "20 are parked", || storm(&world, "70398").len() == 20).await;
+            operator.run("account-limit", 0).await;
+            let accounts = world.tencent.accounts().len() - before;
+            enter.send(()).unwrap();
+            operator.shell.run(&blocks(REDRIVE)[0]).await;
+            let moved = operator.redriven("COMPLETED").await;
+            assert_eq!(moved, "COMPLETED\t20\t20\n");
+            until(&world, "all are imported", || storm(&world, "").len() == 120).await;
+            // The log has it a moment later.
+            let (expected, mut told) = (format!("{}\n0\n", imported(&world).len()), String::new());
+            for _ in 0..20 {
+                if told != expected {
+                    told = operator.run(STORM, 3).await;
+                }
+            }
+            assert_eq!(told, expected);
+            operator.end();
+            (rings, ringing, accounts, world.tencent.accounts().len() - before)
+        };
+        let (rings, ringing, limit, accounts) = tokio::select! {
+            ended = sandbox::live(&world, asked, |_| ()) => panic!("the sandbox ended: {ended:?}"),
+            told = story => told,
+        };
+        assert!(rings.contains("Runbook: infra/README.md#account-limit"), "{rings}");
+        assert!(ringing.contains("chat-signup-import-account-limit\t"), "{ringing}");
+        assert_eq!((limit, accounts), (100, 120));
+    });
+}
+
+/// The users of the storm whom the log has with this code, or as imported.
+fn storm(world: &World, code: &str) -> BTreeSet<String> {
+    let users = (1..=12).flat_map(|ten| (1..=10).map(move |n| hash(&format!("user-{ten}-{n}"))));
+    let met = if code.is_empty() { imported(world) } else { told_of(world, |line| line["code"] == code) };
+    users.filter(|user| met.contains(user)).collect()
+}
+
+/// Everybody whom the log has as imported.
+fn imported(world: &World) -> BTreeSet<String> {
+    told_of(world, |line| line["message"] == "imported")
+}
+
+fn told_of(world: &World, is_so: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+    let lines = world.told().into_iter().filter(|line| is_so(line));
+    lines.filter_map(|line| Some(line.get("user")?.as_str()?.to_owned())).collect()
 }
 
 /// Who writes where the key is used: the queues' policies name them, and CloudWatch Logs keeps the log.

@@ -1,13 +1,18 @@
 //! `cargo sandbox`: keeps the local world up, for `cargo lambda watch` and `cargo lambda invoke`.
 #![expect(clippy::print_stdout, reason = "it is what a person came to see")]
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, process::ExitCode};
 
 use local::{
     python::{Python, target},
+    sandbox,
     tencent::{App, Reply},
     world::{World, build_release},
 };
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// For `cargo lambda watch`, and for a shell.
+const FILES: [&str; 2] = ["sandbox.env", "sandbox.sh"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,7 +20,9 @@ async fn main() -> ExitCode {
         ended = sandbox() => ended,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
-    let _ = std::fs::remove_file(target().join("sandbox.env"));
+    for name in FILES {
+        let _ = std::fs::remove_file(target().join(name));
+    }
     match ended {
         Ok(()) => {
             println!("\nEverything is stopped.");
@@ -41,23 +48,23 @@ async fn sandbox() -> io::Result<()> {
     world.tencent.script("mary-somerville", [Reply::Code(70500)]);
     world.tencent.script("one-too-many", vec![Reply::Code(70398); 1000]);
 
-    let file = target().join("sandbox.env");
-    std::fs::write(&file, world.env_file(&settings))?;
+    for (name, text) in FILES.into_iter().zip([world.env_file(&settings), world.aws.shell()]) {
+        std::fs::write(target().join(name), text)?;
+    }
     println!(
         "\nThe local world is up. In a second terminal:\n\n    \
          cargo lambda watch --env-file target/local/sandbox.env --invoke-address ::1\n\nand in a third:\n\n    \
          cargo lambda invoke chat-signup-import --data-file events/signup.json\n\n\
-         The function is deployed here, too: {}\nis its queue. Tencent's accounts and calls show below. Ctrl-C ends it all.\n",
+         The function is deployed here, too: {}\nis its queue, and after\n\n    . target/local/sandbox.sh\n\n\
+         `aws` calls this AWS. Tencent's calls show below. Enter upgrades the app's plan; Ctrl-C ends it all.\n",
         world.output("SignupQueueUrl"),
     );
-    let mut shown = 0;
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        for call in world.tencent.calls().iter().skip(shown) {
-            // A call shows once it is answered; the last one may not be yet.
-            let Some(code) = call.code else { break };
-            println!("Tencent: {} {} -> {code}", call.command, call.user_id);
-            shown += 1;
-        }
-    }
+    sandbox::live(&world, enter(), |line| println!("{line}")).await
+}
+
+/// Each time that somebody presses Enter. The thread is of the system, so that nobody waits for its end.
+fn enter() -> UnboundedReceiver<()> {
+    let (pressed, asked) = unbounded_channel();
+    std::thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|_| pressed.send(())));
+    asked
 }

@@ -20,6 +20,7 @@
 //! | [`dashboard`] | CloudWatch's dashboards, as far as their JSON goes |
 //! | [`chart`] | (a dashboard as a picture) |
 //! | [`faults`] | (what goes wrong so that an alarm rings, and its cure) |
+//! | [`sandbox`] | (that world as a person sees it) |
 //! | [`siege`] | (a load on that world, with all that can go wrong, and what came of it) |
 //! | [`release`] | (the zips, built to the same bytes anywhere) |
 //! | [`bill`] | (what is linked into them) |
@@ -44,6 +45,7 @@ pub mod proxy;
 pub mod python;
 pub mod release;
 pub mod samples;
+pub mod sandbox;
 pub mod serve;
 pub mod siege;
 pub mod stand_ins;
