@@ -13,7 +13,7 @@ use local::{
     alarm::{Alarm, Minutes, Statistics},
     dashboard::{Graph, Series, Shows, Source},
     emf::{self, Metric},
-    faults::{BACKLOG, Fault, Faults, PERIOD, PERIODS},
+    faults::{Fault, Faults, PERIOD, PERIODS},
     python::Python,
     siege::Siege,
     world::World,
@@ -28,7 +28,7 @@ static WORLD: LazyLock<(Runtime, Result<Mutex<World>, String>)> = LazyLock::new(
         let python = Python::set_up().await?;
         let binary = Path::new(env!("CARGO_BIN_EXE_chat-signup-import"));
         let mut world = World::start(&python, binary, Siege::app()).await?;
-        world.deploy(binary, &[("BacklogAlarmMessages", &BACKLOG.to_string())]).await?;
+        world.deploy(binary, &[]).await?;
         Ok::<_, std::io::Error>(Mutex::new(world))
     });
     (runtime, world.map_err(|error| error.to_string()))
@@ -62,7 +62,7 @@ fn alarms(fault: Fault) -> [&'static [&'static str]; 2] {
         Fault::Paused => [&[], &["backlog"]],
         Fault::Killed => [&["invocation-errors"]; 2],
         Fault::NoConcurrency => [&[], &["throttles"]],
-        Fault::Slow => [&[], &["duration"]],
+        Fault::LargeBatches => [&[], &["duration"]],
         Fault::NoSignups => [&["no-signups"]; 2],
     }
 }

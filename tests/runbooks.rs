@@ -169,11 +169,13 @@ impl Operator {
         }
         panic!("the redrive has not come to {status}")
     }
+}
 
-    /// Ends, if every block of every section that was opened has been run.
-    fn end(self) {
+/// Every block of every section that was opened has been run.
+impl Drop for Operator {
+    fn drop(&mut self) {
         let left: Vec<_> = self.open.iter().filter(|(_, run)| !**run).map(|(block, _)| block).collect();
-        assert_eq!(left, Vec::<&(String, usize)>::new());
+        assert!(left.is_empty() || std::thread::panicking(), "not run: {left:?}");
     }
 }
 
@@ -318,7 +320,6 @@ fn account_limit_ends_with_every_account_imported() {
         operator.redriven("CANCELLED").await;
         operator.run(REDRIVE, 0).await;
         let again = operator.redriven("COMPLETED").await;
-        operator.end();
         until_imported(&world, &users).await;
         assert_eq!((again, count(&world, "ParkingQueueUrl").await), (format!("COMPLETED\t{left}\t{left}\n"), 0));
     });
@@ -350,7 +351,6 @@ fn parked_messages_tells_why_each_is_parked_and_nothing_of_what_is_in_it() {
              None\tNone\tNone\tNO_PERMISSIONS\tnot allowed\n"
         );
         assert_eq!(told, expected);
-        operator.end();
     });
 }
 
@@ -367,7 +367,6 @@ fn malformed_shows_the_rule_and_one_message() {
         let told = operator.run("malformed", 0).await;
         operator.run("malformed", 1).await;
         let parked = std::fs::read_to_string(operator.shell.place.join("parked.json")).unwrap();
-        operator.end();
         assert!(told.contains("\tmalformed\t/userId is missing"), "{told}");
         assert_eq!(parked, format!("{body}\n"));
     });
@@ -393,7 +392,6 @@ fn a_refused_message_is_replayed_alone() {
         let (theirs, ours) = ("message_id=00000000-0000-0000-0000-000000000000", format!("message_id={}", ids[1]));
         operator.run_with(REPLAY, 0, theirs, &ours).await;
         until_imported(&world, &users[1..2]).await;
-        operator.end();
         let there = users.map(|user| has_account(&world, user));
         assert_eq!((there, count(&world, "ParkingQueueUrl").await), ([false, true, false], 2));
     });
@@ -421,7 +419,6 @@ fn a_replayed_message_is_as_old_as_it_was() {
         let (theirs, ours) = ("00000000-0000-0000-0000-000000000000", "11111111-2222-3333-4444-555555555555");
         operator.run_with(REPLAY, 0, theirs, ours).await;
         until_imported(&world, &["long-ago"]).await;
-        operator.end();
         // Nobody asks whether a fresh sign-up has an account: both times it was late.
         let checks = world.tencent.calls().into_iter().filter(|call| call.command == "account_check");
         assert_eq!(checks.filter(|call| call.body.contains("long-ago")).count(), 2);
@@ -449,7 +446,6 @@ fn what_lambda_parked_is_sent_as_it_came_from_the_bus() {
         }
         let mut operator = Operator::begin(&world).await;
         operator.run("Send what Lambda parked", 0).await;
-        operator.end();
         until_imported(&world, &["parked-by-lambda"]).await;
         let nick = world.tencent.accounts().remove("parked-by-lambda").unwrap().nick;
         assert_eq!((nick.as_deref(), count(&world, "ParkingQueueUrl").await), (Some("it's \"quoted\"\\"), 1));
@@ -472,7 +468,6 @@ fn a_user_is_found_by_the_hash_of_the_id_and_nobody_else_is() {
         }
         let mut operator = Operator::begin(&world).await;
         let told = operator.run("Find one user", 0).await;
-        operator.end();
         let outcomes: Vec<Option<&str>> = told.lines().map(|line| line.split('\t').nth(1)).collect();
         assert_eq!(outcomes, [Some("deferred"), Some("imported")]);
     });
@@ -504,7 +499,6 @@ fn credential_refused_ends_with_a_rotation_that_can_be_taken_back() {
 
         world.tencent.set_key(&old.key);
         operator.run(ROTATE, 2).await;
-        operator.end();
         // The environment that is there reads the secret in half a minute at the earliest, a new one at once.
         world.set(&[]).await.unwrap();
         send(&world, &["after-rotation"]).await;
@@ -521,7 +515,6 @@ fn set_up_blocked_tells_what_to_do() {
         until_told(&world, "no-plan", "60020").await;
         let mut operator = Operator::begin(&world).await;
         let told = operator.run("set-up-blocked", 0).await;
-        operator.end();
         let expected = "\tblocked\t60020\tno plan, an expired plan or arrears\tbuy, renew or upgrade the app's plan\t";
         assert!(told.contains(expected), "{told}");
         purge(&world).await;
@@ -544,7 +537,6 @@ fn a_secret_that_is_being_deleted_is_found_and_restored() {
         assert!(told.contains("\tsecret_refused\t") && !told.ends_with("None\n"), "{told}");
         operator.run("secret-unreadable", 1).await;
         let told = operator.run("secret-unreadable", 0).await;
-        operator.end();
         assert!(told.ends_with("None\n"), "{told}");
         purge(&world).await;
         world.set(&[]).await.unwrap();
@@ -577,7 +569,6 @@ fn not_parked_shows_the_queues_policy_and_makes_a_deleted_queue_again() {
 
         world.aws.cli(&["sqs", "delete-queue", "--queue-url", queue]).await.unwrap();
         operator.run("not-parked", 1).await;
-        operator.end();
         set(&before).await;
         purge(&world).await;
         world.follow(&world.send("{}").await.unwrap()).await.unwrap();
@@ -603,7 +594,6 @@ fn what_waits_is_told_with_its_code() {
             operator.run("oldest-unfinished", 0).await,
             operator.run("duration", 0).await,
         ];
-        operator.end();
         for (told, expected) in told.iter().zip(["\t99999\ta code", "\t60007\t", "\ttimeout\t", "\ttimeout\t"]) {
             assert!(told.contains(expected), "{expected:?} is not in:\n{told}");
         }
@@ -623,9 +613,9 @@ fn a_backlog_behind_a_paused_mapping_drains_when_it_is_resumed() {
         send(&world, &users).await;
         let told = operator.run("backlog", 0).await;
         let disabled = operator.run("no-signups", 0).await;
+        operator.run("no-signups", 1).await;
         let called = world.tencent.calls().len() - calls;
         let resumed = operator.run("Pause and resume", 1).await;
-        operator.end();
         assert!(told.starts_with("2\t0\nDisabled\t"), "{told}");
         assert!(disabled.starts_with("ENABLED\t") && disabled.ends_with("\nDisabled\n2\n"), "{disabled}");
         assert_eq!((paused.trim(), called, resumed.trim()), ("Disabled", 0, "Enabled"));
@@ -641,9 +631,9 @@ fn a_disabled_rule_is_found() {
         world.aws.cli(&["events", "disable-rule", "--name", rule]).await.unwrap();
         let mut operator = Operator::begin(&world).await;
         let told = operator.run("no-signups", 0).await;
-        operator.end();
-        world.aws.cli(&["events", "enable-rule", "--name", rule]).await.unwrap();
-        assert!(told.starts_with("DISABLED\t{\"detail-type\""), "{told}");
+        operator.run("no-signups", 1).await;
+        let cured = operator.run("no-signups", 0).await;
+        assert!(told.starts_with("DISABLED\t{\"detail-type\"") && cured.starts_with("ENABLED\t"), "{told}{cured}");
     });
 }
 
@@ -661,7 +651,6 @@ fn invocation_errors_and_panics_are_found_in_the_log() {
         let mut operator = Operator::begin(&world).await;
         let failed = operator.run("invocation-errors", 0).await;
         let panicked = operator.run("panicked", 0).await;
-        operator.end();
         assert!(failed.contains(&report("timeout").to_string()) && !failed.contains("success"), "{failed}");
         assert!(panicked.contains("\tpanicked\tsrc/import.rs:7:1\n"), "{panicked}");
     });
@@ -676,7 +665,6 @@ fn throttles_shows_what_is_kept_for_the_function() {
         world.aws.cli(&[&put[..], &function[..]].concat()).await.unwrap();
         let mut operator = Operator::begin(&world).await;
         let told = operator.run("throttles", 0).await;
-        operator.end();
         let delete = ["lambda", "delete-function-concurrency"];
         world.aws.cli(&[&delete[..], &function[..]].concat()).await.unwrap();
         assert!(told.contains("\"UnreservedConcurrentExecutions\": ") && told.ends_with("\n3\n"), "{told}");
@@ -702,9 +690,10 @@ fn a_parameter_is_changed_and_the_deployment_undone() {
         let changed = version(&world).await;
         operator.run("Undo a deployment", 0).await;
         operator.run("Undo a deployment", 1).await;
-        operator.end();
+        let undone = version(&world).await;
+        operator.run("Undo a deployment", 2).await;
         assert_eq!((rate.as_str(), &changed), ("199", &(before + 1, "100".to_owned())));
-        assert_eq!(version(&world).await, (before, rate));
+        assert_eq!((undone, version(&world).await), ((before, rate), changed));
         world.deploy(binary(), &[("ChatRateLimit", "200")]).await.unwrap();
         send(&world, &["after-all"]).await;
         until_imported(&world, &["after-all"]).await;
@@ -747,7 +736,6 @@ fn a_storm_of_70398_rings_and_ends_with_every_account_imported() {
                 }
             }
             assert_eq!(told, expected);
-            operator.end();
             (rings, ringing, accounts, world.tencent.accounts().len() - before)
         };
         let (rings, ringing, limit, accounts) = tokio::select! {

@@ -107,7 +107,13 @@ const PROMISES: [Promise; 25] = [
         };
         let open = services.filter(|(_, statement)| statement["Action"] != "sts:AssumeRole" && !names(statement));
         let permission = template.at("/Resources/SignupRuleMayInvoke/Properties/SourceArn");
-        let permission = unless(permission == &attribute("SignupRule", "Arn"), "SignupRuleMayInvoke");
+        let is_of_the_rule = |arn: &Value| {
+            let arn = arn["Fn::Sub"].as_str().unwrap_or_default();
+            arn.ends_with("/${AWS::StackName}-signups") && !arn.contains('*')
+        };
+        let named = list(&permission["Fn::If"]);
+        let is_named = named.len() == 3 && named.into_iter().skip(1).all(is_of_the_rule);
+        let permission = unless(is_named, "SignupRuleMayInvoke");
         open.map(|(sid, _)| sid).chain(permission).collect()
     }),
     ("no key is in the template", |template| {
@@ -275,7 +281,7 @@ const EDITS: [(&str, &str, &str); 50] = [
         "              {}\n",
         "a service may act",
     ),
-    ("      SourceArn: !GetAtt SignupRule.Arn\n", "", "a service may act"),
+    ("rule/${EventBusName}/${AWS::StackName}-signups'", "rule/*'", "a service may act"),
     ("SecretString: '{}'", "SecretString: '{\"secretKey\": \"0\"}'", "no key"),
     (
         "SqsManagedSseEnabled: !If [HasKmsKey, !Ref 'AWS::NoValue', true]",

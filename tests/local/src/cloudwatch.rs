@@ -43,6 +43,8 @@ pub struct CloudWatch<'a> {
     since: Duration,
     /// What is yet to be put.
     waiting: Vec<Datum>,
+    /// Since when there have been messages to be taken, by the queue's name.
+    visible: BTreeMap<String, Duration>,
 }
 
 impl<'a> CloudWatch<'a> {
@@ -53,8 +55,8 @@ impl<'a> CloudWatch<'a> {
     pub fn watch(world: &'a World) -> io::Result<Self> {
         let (client, read) = (world.aws.client()?, world.aws.function_lines().len());
         let ahead = world.aws.ahead()?;
-        let (counted, waiting) = (Vec::new(), Vec::new());
-        Ok(Self { world, client, ahead, read, counted, called: 0, since: now(ahead), waiting })
+        let (counted, waiting, visible) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Ok(Self { world, client, ahead, read, counted, called: 0, since: now(ahead), waiting, visible })
     }
 
     /// Puts its clock forward. What has been counted so far has been before.
@@ -186,8 +188,9 @@ impl<'a> CloudWatch<'a> {
     }
 
     /// What SQS would tell of both queues now.
-    async fn queues(&self) -> io::Result<Vec<Datum>> {
-        let millis = u64::try_from(now(self.ahead).as_millis()).unwrap_or_default();
+    async fn queues(&mut self) -> io::Result<Vec<Datum>> {
+        let now = now(self.ahead);
+        let millis = u64::try_from(now.as_millis()).unwrap_or_default();
         let mut data = Vec::new();
         for output in ["SignupQueueUrl", "ParkingQueueUrl"] {
             let url = self.world.output(output);
@@ -199,13 +202,24 @@ impl<'a> CloudWatch<'a> {
             let call = self.world.aws.sqs().get_queue_attributes().queue_url(url);
             let call = call.set_attribute_names(Some(names.iter().map(|(attribute, _)| attribute.clone()).collect()));
             let answer = call.send().await.map_err(io::Error::other)?;
+            let mut put = |name: &str, unit: &str, value: f64| {
+                let metric = Metric::new("AWS/SQS", name, &[("QueueName", queue)]);
+                data.push(Datum { metric, unit: unit.to_owned(), millis, values: vec![value] });
+            };
             for (attribute, name) in names {
                 let count = answer.attributes().and_then(|attributes| attributes.get(&attribute));
                 let count = count.and_then(|count| count.parse().ok());
                 let count = count.ok_or_else(|| io::Error::other(format!("SQS tells no {attribute} of {queue}")))?;
-                let metric = Metric::new("AWS/SQS", name, &[("QueueName", queue)]);
-                data.push(Datum { metric, unit: "Count".to_owned(), millis, values: vec![count] });
+                put(name, "Count", count);
+                if attribute == QueueAttributeName::ApproximateNumberOfMessages && count == 0.0 {
+                    self.visible.remove(queue);
+                } else if attribute == QueueAttributeName::ApproximateNumberOfMessages {
+                    self.visible.entry(queue.to_owned()).or_insert(now);
+                }
             }
+            // SQS alone knows its messages' ages; none is older than the time for which there have been any.
+            let age = self.visible.get(queue).map_or(Duration::ZERO, |since| now.saturating_sub(*since));
+            put("ApproximateAgeOfOldestMessage", "Seconds", age.as_secs_f64());
         }
         Ok(data)
     }

@@ -17,8 +17,10 @@ use crate::{
 pub const PERIOD: Duration = Duration::from_mins(5);
 /// How often a fault shows itself.
 pub const PERIODS: u32 = 3;
-/// How many messages the queue must hold for the backlog's alarm, as the world has to be deployed.
-pub const BACKLOG: u32 = 20;
+/// How many sign-ups take 24.6 s of the 30 that a batch has, 25.6 ms apart.
+const LARGE: u32 = 960;
+/// How long nobody has taken a message when that begins to show itself: `BacklogAlarmSeconds`, and a little.
+const UNTAKEN: Duration = Duration::from_mins(31);
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,14 +55,14 @@ pub enum Fault {
     FailsForHours,
     /// New messages fail, once each.
     Outage,
-    /// The queue's mapping is paused, and messages come in.
+    /// The queue's mapping is paused, and a message has come in half an hour ago.
     Paused,
     /// The function is killed at its work.
     Killed,
     /// There is no concurrency for the function.
     NoConcurrency,
-    /// Tencent takes 25 s for an answer.
-    Slow,
+    /// Batches have nearly more sign-ups than there is time for, at the pace that the function keeps.
+    LargeBatches,
     /// For more than a day, nothing comes but events of other types.
     NoSignups,
     /// Events of other types come.
@@ -88,7 +90,7 @@ impl Fault {
         Self::Paused,
         Self::Killed,
         Self::NoConcurrency,
-        Self::Slow,
+        Self::LargeBatches,
         Self::NoSignups,
         Self::OtherEvents,
     ];
@@ -108,10 +110,9 @@ impl Fault {
             Self::NoThread => "Panicked",
             Self::ManyTooMany | Self::FewTooMany => "RateLimited",
             Self::FailsForHours | Self::Outage => "Deferred",
-            Self::Slow => "Imported",
             Self::NoSignups | Self::OtherEvents => "Ignored",
             // The function itself tells nothing of these.
-            Self::Paused | Self::Killed | Self::NoConcurrency => "",
+            Self::Paused | Self::Killed | Self::NoConcurrency | Self::LargeBatches => "",
         }
     }
 }
@@ -175,27 +176,13 @@ impl<'a> Faults<'a> {
             }
             Fault::Paused => {
                 self.world.aws.pause(true).await?;
-                for _ in 0..BACKLOG {
-                    let user = self.user();
-                    self.send(&user).await?;
-                }
+                let user = self.user();
+                self.send(&user).await?;
+                self.watch.pass(UNTAKEN).await?;
             }
             Fault::NoConcurrency => {
                 let call = json!({"FunctionName": self.function(), "ReservedConcurrentExecutions": 0});
                 self.watch.client.call("lambda", "put_function_concurrency", call).await?;
-            }
-            Fault::Slow => {
-                self.new_environments(&[("REQUEST_TIMEOUT_MS", "60000")]).await?;
-                for n in 0..PERIODS {
-                    let user = self.user();
-                    self.world.tencent.script(&user, [Reply::Late(Duration::from_secs(25))]);
-                    self.send(&user).await?;
-                    // The next one ends when this one has been looked at.
-                    let begun = || self.world.tencent.calls_for(&user).first().map(|call| call.at.elapsed());
-                    while n + 1 < PERIODS && begun().is_none_or(|since| since < Duration::from_secs(2)) {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
             }
             Fault::NoSignups => self.watch.pass(Duration::from_hours(27)).await?,
             _ => {}
@@ -221,8 +208,13 @@ impl<'a> Faults<'a> {
             _ => {}
         }
         match fault {
-            Fault::FailsForDays => self.invoke_with(&user, Duration::from_hours(97)).await?,
-            Fault::FailsForHours => self.invoke_with(&user, Duration::from_hours(2)).await?,
+            Fault::FailsForDays => self.invoke_with(&[user], Duration::from_hours(97)).await?,
+            Fault::FailsForHours => self.invoke_with(&[user], Duration::from_hours(2)).await?,
+            Fault::LargeBatches => {
+                let users: Vec<String> = (0..LARGE).map(|_| self.user()).collect();
+                self.invoke_with(&users, Duration::ZERO).await?;
+                self.watch.until("Imported", n * LARGE).await?;
+            }
             Fault::NoJson | Fault::NoRightToPark => drop(self.world.send("{").await?),
             Fault::NoSignups | Fault::OtherEvents => drop(self.world.send(OTHER).await?),
             Fault::ManyTooMany | Fault::FewTooMany => {
@@ -249,7 +241,7 @@ impl<'a> Faults<'a> {
                     return Err(io::Error::other("it is invoked without concurrency"));
                 }
             }
-            Fault::Paused | Fault::Slow => {}
+            Fault::Paused => {}
             _ => self.send(&user).await?,
         }
         if !fault.sign().is_empty() {
@@ -274,10 +266,10 @@ impl<'a> Faults<'a> {
                 self.new_environments(&[]).await?;
             }
             Fault::NoRightToPark => self.set_role(None).await?,
-            Fault::NoThread | Fault::Slow => self.new_environments(&[]).await?,
+            Fault::NoThread => self.new_environments(&[]).await?,
             Fault::Paused => {
                 self.world.aws.pause(false).await?;
-                self.watch.until("Imported", BACKLOG).await?;
+                self.watch.until("Imported", 1).await?;
             }
             Fault::NoConcurrency => {
                 let call = json!({"FunctionName": self.function()});
@@ -309,13 +301,14 @@ impl<'a> Faults<'a> {
         self.world.set(settings).await
     }
 
-    /// Invokes the function with a message that has been on its queue for so long.
-    async fn invoke_with(&mut self, user: &str, age: Duration) -> io::Result<()> {
+    /// Invokes the function with messages that have been on its queue for so long.
+    async fn invoke_with(&mut self, users: &[String], age: Duration) -> io::Result<()> {
         let sent = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(age).as_millis();
         let attributes = json!({"SentTimestamp": sent.to_string(), "ApproximateReceiveCount": "9"});
         let arn = self.world.output("SignupQueueArn");
-        let record = json!({"messageId": user, "body": signup(user), "attributes": attributes, "eventSourceARN": arn});
-        let payload = json!({"Records": [record]}).to_string();
+        let record = |user: &String| json!({"messageId": user, "body": signup(user), "attributes": attributes, "eventSourceARN": arn});
+        let records: Vec<Value> = users.iter().map(record).collect();
+        let payload = json!({"Records": records}).to_string();
         let call = json!({"FunctionName": self.function(), "Payload": payload});
         self.watch.client.call("lambda", "invoke", call).await.map(drop)
     }
