@@ -15,7 +15,13 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category, json};
 
-use crate::{admin::Credentials, json::Json, signup::Signup, user_id::UserId};
+use crate::{
+    admin::Credentials,
+    json::Json,
+    network::{Network, NetworkError},
+    signup::Signup,
+    user_id::UserId,
+};
 
 /// The commands, as Tencent's documentation names them.
 const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
@@ -118,9 +124,9 @@ impl Chat {
     /// Makes a client for the host of `endpoint`; it connects when first used.
     ///
     /// # Errors
-    /// When the system's root certificates cannot be loaded.
-    pub fn new(endpoint: &Url) -> Result<Self, reqwest::Error> {
-        Ok(Self::over(Box::new(http::Http::new()?), endpoint))
+    /// When no HTTP client can be made.
+    pub fn new(network: &Network, endpoint: &Url) -> Result<Self, NetworkError> {
+        Ok(Self::over(Box::new(http::Http::new(network)?), endpoint))
     }
 
     /// Makes a client whose requests are carried by `carrier`.

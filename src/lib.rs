@@ -12,6 +12,7 @@
 //! | [`config`] | which settings there are |
 //! | [`usersig`] | how a request is signed |
 //! | [`admin`] | where the key comes from and how long it is kept |
+//! | [`network`] | how anything goes over the network |
 //! | [`chat`] | how Tencent is called and how a call can fail |
 //! | [`pace`] | how fast calls may go |
 //! | [`breaker`] | when to call nobody |
@@ -43,6 +44,7 @@ pub mod import;
 pub mod json;
 pub mod logs;
 pub mod metrics;
+pub mod network;
 pub mod outcome;
 pub mod pace;
 pub mod queue;

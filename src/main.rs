@@ -13,6 +13,7 @@ use chat_signup_import::{
     handler::{Edge, Handler},
     logs::Logs,
     metrics::Tally,
+    network::Network,
 };
 use lambda_runtime::{Context, Error, service_fn};
 
@@ -30,7 +31,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let config = Config::from_lookup(variable)?;
+    let network = Network::from_lookup(variable)?;
     let aws = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(network.for_aws())
         // More retries are the queue's: a call that fails costs no more than a redelivery.
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build())
@@ -38,7 +41,7 @@ async fn run() -> Result<(), Error> {
         .await;
 
     let edge = Edge {
-        chat: Chat::new(&config.endpoint)?,
+        chat: Chat::new(&network, &config.endpoint)?,
         secrets: aws_sdk_secretsmanager::Client::new(&aws),
         sqs: aws_sdk_sqs::Client::new(&aws),
         random: || fastrand::u32(..),

@@ -18,6 +18,7 @@ use chat_signup_import::{
     config,
     handler::Handler,
     import::Importer,
+    network::Network,
     pace::Pace,
     queue::Queue,
 };
@@ -91,7 +92,7 @@ impl World {
         let cloud = Cloud::start(&App::default().secret()).await.unwrap();
         let importer = Importer {
             admin: Admin::new(secrets(&cloud), "key".to_owned(), clock),
-            chat: Chat::new(&tencent.url().parse().unwrap()).unwrap(),
+            chat: Chat::new(&network(), &tencent.url().parse().unwrap()).unwrap(),
             rules: config::rules(setting).unwrap(),
             slots: Semaphore::new(10),
             import_pace: Pace::new(10_000, 1, || 0),
@@ -119,6 +120,7 @@ impl World {
         let sqs = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(self.cloud.url())
+            .http_client(network().for_aws())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .build();
@@ -137,10 +139,15 @@ impl World {
     }
 }
 
+fn network() -> Network {
+    Network::from_lookup(|_| None).unwrap()
+}
+
 fn secrets(cloud: &Cloud) -> aws_sdk_secretsmanager::Client {
     let config = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(cloud.url())
+        .http_client(network().for_aws())
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .retry_config(aws_sdk_secretsmanager::config::retry::RetryConfig::disabled());
@@ -263,7 +270,7 @@ async fn follows_no_redirect_with_the_signature() {
 async fn defers_when_nobody_listens() {
     let mut world = World::start().await;
     let port = local::serve::free_port().await.unwrap();
-    world.importer.chat = Chat::new(&format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap();
+    world.importer.chat = Chat::new(&network(), &format!("http://127.0.0.1:{port}").parse().unwrap()).unwrap();
     assert_eq!(world.import("ada").await, outcome("deferred", "no_connection"));
 }
 

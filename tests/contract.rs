@@ -14,7 +14,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use chat_signup_import::usersig;
+use chat_signup_import::{network::Network, usersig};
 use futures_util::future::join_all;
 use local::tencent::{
     App, Tencent,
@@ -38,6 +38,10 @@ struct Signed {
     user_sig: String,
 }
 
+fn client() -> Client {
+    Network::from_lookup(|name| std::env::var(name).ok()).unwrap().pooled()
+}
+
 impl Service {
     /// The real service, if there are credentials for it.
     fn real() -> Option<Self> {
@@ -50,11 +54,11 @@ impl Service {
         };
         println!("the real service is called: {url}");
         let app = App { sdk_app_id: id.parse().unwrap(), identifier, key, ..App::default() };
-        Some(Self { http: Client::new(), url, app })
+        Some(Self { http: client(), url, app })
     }
 
     fn stand_in(tencent: &Tencent, app: App) -> Self {
-        Self { http: Client::new(), url: tencent.url(), app }
+        Self { http: client(), url: tencent.url(), app }
     }
 
     /// A signature by `key` for `identifier` of app `id`, made `age` seconds ago and valid for an hour.

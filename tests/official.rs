@@ -85,6 +85,8 @@ async fn runs_behind_the_official_runtime_interface_emulator() {
         .envs(settings);
     let _emulator = start(&mut emulator, port).await.unwrap();
     let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
+    // Reqwest asks for one, TLS or not.
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let answer = reqwest::Client::builder()
         .no_proxy()
         .build()

@@ -1,35 +1,33 @@
 //! How a request goes over the network: HTTP with connections that are kept.
 
-use std::sync::LazyLock;
-
 use futures_util::{FutureExt, future::BoxFuture};
-use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::{Carrier, Connection, Failure};
+use crate::network::{Network, NetworkError};
 
 /// Longest answer that is read, in bytes; one about 100 accounts has some 13,000.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// The network.
+/// HTTP, to Tencent.
 pub struct Http {
     pooled: Client,
-    // Made when first needed: loading the root certificates again takes some 20 ms.
-    unpooled: LazyLock<Result<Client, reqwest::Error>>,
+    unpooled: Client,
 }
 
 impl Http {
     /// Connects when first used.
     ///
     /// # Errors
-    /// When the system's root certificates cannot be loaded.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        Ok(Self { pooled: client(usize::MAX)?, unpooled: LazyLock::new(|| client(0)) })
+    /// When a client cannot be made.
+    pub fn new(network: &Network) -> Result<Self, NetworkError> {
+        Ok(Self { pooled: network.pooled(), unpooled: network.unpooled()? })
     }
 
     async fn post(&self, url: Url, body: Vec<u8>, connection: Connection) -> Result<Vec<u8>, Failure> {
         let client = match connection {
             Connection::Pooled => &self.pooled,
-            Connection::New => self.unpooled.as_ref().map_err(|_| Failure::NoConnection)?,
+            Connection::New => &self.unpooled,
         };
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
         let broken =
@@ -59,15 +57,4 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// Redirects are not followed: they would carry the signature to another host.
-fn client(idle_connections: usize) -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .pool_max_idle_per_host(idle_connections)
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(reqwest::Error::without_url)
 }

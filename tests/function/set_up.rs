@@ -79,7 +79,18 @@ async fn rotation_while_running_needs_no_redeploy() {
 }
 
 #[tokio::test]
-async fn calls_over_tls_with_the_certificates_of_the_system() {
+async fn stops_at_certificates_that_are_none() {
+    let file = local::top().join("README.md").to_string_lossy().into_owned();
+    let settings = [("CHAT_REGION", "tokyo"), ("CHAT_SECRET_ID", "key"), ("SSL_CERT_FILE", file.as_str())];
+    let mut function = Function::start(BINARY, &settings).await.unwrap();
+    let code = function.ended().await.unwrap();
+    let line: Value = serde_json::from_str(function.output().trim()).unwrap();
+    let message = format!("SSL_CERT_FILE is {file:?}: must be a file with certificates in PEM");
+    assert_eq!((code, line["message"].as_str()), (Some(1), Some(message.as_str())));
+}
+
+#[tokio::test]
+async fn calls_over_tls_with_the_certificates_that_are_set() {
     let (tls, certificate) = serve::tls().unwrap();
     let tencent = Tencent::start_on(0, Some(tls), App::default()).await.unwrap();
     let (url, trusted) = (tencent.url(), certificate.to_string_lossy());

@@ -165,6 +165,7 @@ impl Aws {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&self.url)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .region(Region::new(REGION))
             .credentials_provider(Credentials::new(access_key_id, secret_access_key, None, None, "local"));
         Sqs::from_conf(config.build())
