@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,8 @@ const ACCOUNT_IMPORT: &str = "v4/im_open_login_svc/account_import";
 const ACCOUNT_CHECK: &str = "v4/im_open_login_svc/account_check";
 /// Most accounts of one `account_check` (its page).
 pub const MAX_CHECKED: usize = 100;
+/// Longest wait for a connection that is opened before it is needed: four ways there and back round the world.
+const OPENING: Duration = Duration::from_secs(1);
 /// Longest `ErrorInfo` that is passed on, in characters.
 const MAX_INFO_CHARS: usize = 256;
 /// Longest `RequestId` that is passed on, in bytes.
@@ -68,6 +73,11 @@ pub trait Carrier: Send + Sync {
     /// # Errors
     /// Anything but HTTP 200 with a body of at most 64 KiB; never [`Failure::Refused`] or [`Failure::Timeout`].
     fn carry(&self, url: Url, body: Vec<u8>, connection: Connection) -> BoxFuture<'_, Result<Vec<u8>, Failure>>;
+
+    /// Opens a connection that [`Self::carry`] may use; whoever knows none does nothing.
+    fn open(&self, _: Url) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
 }
 
 /// A client of one app's REST API.
@@ -132,6 +142,13 @@ impl Chat {
     /// Makes a client whose requests are carried by `carrier`.
     pub fn over(carrier: Box<dyn Carrier>, endpoint: &Url) -> Self {
         Self { carrier, endpoint: endpoint.clone() }
+    }
+
+    /// Opens a connection, in a second at most, so that the first call need not wait for DNS, TCP and TLS.
+    ///
+    /// Whether that fails, the first call will tell.
+    pub async fn open(&self) {
+        let _ = tokio::time::timeout(OPENING, self.carrier.open(self.endpoint.clone())).await;
     }
 
     /// Imports one account.

@@ -49,9 +49,16 @@ async fn run() -> Result<(), Error> {
         metrics,
     };
     let handler = Handler::new(config, edge);
-    // Reads the key while initialisation is cheap. If it fails, the error is logged, and told again by every message.
-    let _ = handler.importer.admin.credentials().await;
+    // Both wait for others, so both at once. What fails is logged, or told by every message.
+    let _ = tokio::join!(handler.importer.admin.credentials(), open(&handler.importer.chat));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}
+
+/// Opens Tencent's connection, unless the first invocation is too far off for it to live so long.
+async fn open(chat: &Chat) {
+    if variable("AWS_LAMBDA_INITIALIZATION_TYPE").is_none_or(|kind| kind == "on-demand") {
+        chat.open().await;
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -45,6 +45,11 @@ impl Carrier for Http {
     fn carry(&self, url: Url, body: Vec<u8>, connection: Connection) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
         self.post(url, body, connection).boxed()
     }
+
+    fn open(&self, url: Url) -> BoxFuture<'_, ()> {
+        // Without a command it is no call: it costs nothing of the rate, and any answer will do.
+        self.pooled.head(url).send().map(drop).boxed()
+    }
 }
 
 /// Reads the whole body, as far as a true answer can go.

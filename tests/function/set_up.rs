@@ -79,6 +79,31 @@ async fn rotation_while_running_needs_no_redeploy() {
 }
 
 #[tokio::test]
+async fn opens_tencents_connection_before_it_is_invoked_if_that_is_soon() {
+    let mut connections = Vec::new();
+    for kind in ["on-demand", "provisioned-concurrency"] {
+        let world = start(&[("AWS_LAMBDA_INITIALIZATION_TYPE", kind)]).await;
+        world.invoke_sample("not-a-signup").await;
+        // What is open now is of no use any more.
+        world.tencent.doom_connections();
+        world.invoke(&batch(&["ada"])).await;
+        let calls = world.tencent.calls();
+        connections.push(calls.iter().map(|call| (call.user_id.clone(), call.connection)).collect::<Vec<_>>());
+    }
+    let ada = |connection| ("ada".to_owned(), connection);
+    assert_eq!(connections, [vec![ada(1), ada(2)], vec![ada(1)]]);
+}
+
+#[tokio::test]
+async fn starts_while_tencent_is_silent() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let world = start(&[("CHAT_ENDPOINT", &url)]).await;
+    let answer = world.invoke_sample("not-a-signup").await;
+    assert_eq!((answer.as_str(), world.function.output().contains("ERROR")), (r#"{"outcome":"ignored"}"#, false));
+}
+
+#[tokio::test]
 async fn stops_at_certificates_that_are_none() {
     let file = local::top().join("README.md").to_string_lossy().into_owned();
     let settings = [("CHAT_REGION", "tokyo"), ("CHAT_SECRET_ID", "key"), ("SSL_CERT_FILE", file.as_str())];

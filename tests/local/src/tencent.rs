@@ -265,6 +265,10 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
     let (index, reply, latency) = {
         let mut state = lock(state);
         state.connections = state.connections.max(request.connection);
+        // No call: whoever opens a connection asks for nothing.
+        if request.head.method == hyper::Method::HEAD {
+            return respond(404, "text/plain", Vec::new());
+        }
         let doomed = request.connection <= state.doomed;
         state.signatures.extend(query.get("usersig").cloned());
         state.calls.push(Call {
