@@ -4,15 +4,16 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http_body_util::Full;
 use hyper::{Response, body::Bytes};
 use serde_json::{Value, json};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    serve::{Received, Server, lock, serve},
+    serve::{Received, Server, Traffic, lock, serve, sleep_until},
     tencent::respond,
 };
 
@@ -59,32 +60,58 @@ struct State {
     delayed: Vec<Delayed>,
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
+    latency: Duration,
 }
 
 /// The stand-in, running.
 pub struct Cloud {
     server: Server,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 impl Cloud {
-    /// Starts on any free port of `127.0.0.1`, with this secret.
+    /// Starts on any free port of `127.0.0.1`, with this secret, over plain HTTP.
     ///
     /// # Errors
     /// When there is none.
     pub async fn start(secret: &str) -> io::Result<Self> {
+        Self::start_on(None, secret).await
+    }
+
+    /// Starts on any free port of `127.0.0.1`, with this secret, over TLS if `tls` is given.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn start_on(tls: Option<TlsAcceptor>, secret: &str) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State { secret: secret.to_owned(), ..State::default() }));
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::clone(&state);
-        let server = serve(0, None, move |request| {
+        let server = serve(0, tls, move |request| {
             let state = Arc::clone(&shared);
-            async move { answer(&state, &request).await }
+            async move {
+                let due = Instant::now() + lock(&state).latency;
+                let answer = answer(&state, &request).await;
+                sleep_until(due).await;
+                answer
+            }
         });
-        Ok(Self { server: server.await?, state })
+        Ok(Self { server: server.await?, scheme, state })
     }
 
     /// The address to call (`AWS_ENDPOINT_URL`).
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address)
+        format!("{}://{}", self.scheme, self.server.address)
+    }
+
+    /// Has every answer take so long from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        lock(&self.state).latency = latency;
+    }
+
+    /// What has reached it since it was asked this last.
+    pub fn take_traffic(&self) -> Traffic {
+        self.server.take_traffic()
     }
 
     /// Writes the secret anew.

@@ -1,12 +1,12 @@
 //! Lambda, for one environment: the runtime API, with the real binary behind it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use hyper::http::HeaderValue;
@@ -31,15 +31,29 @@ pub enum Ended {
     Error(String),
 }
 
+/// When an invocation was worked through.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// When it was handed out.
+    pub begun: Instant,
+    /// When its answer had arrived.
+    pub ended: Instant,
+}
+
 #[derive(Default)]
 struct Api {
     next: Mutex<VecDeque<(String, String, Duration)>>,
-    ended: Mutex<Vec<(String, Ended)>>,
+    /// When the function first asked for an invocation.
+    ready: Mutex<Option<Instant>>,
+    begun: Mutex<HashMap<String, Instant>>,
+    ended: Mutex<HashMap<String, (Ended, Times)>>,
     changed: Notify,
 }
 
 /// An environment of the function, running.
 pub struct Function {
+    /// When it was about to be started.
+    pub started: Instant,
     child: Child,
     api: Arc<Api>,
     output: Arc<Mutex<String>>,
@@ -54,6 +68,14 @@ impl Function {
     /// # Errors
     /// When it cannot be started.
     pub async fn start(binary: impl AsRef<Path>, settings: &[(&str, &str)]) -> io::Result<Self> {
+        Self::start_command(Command::new(binary.as_ref()), settings).await
+    }
+
+    /// Starts what `command` starts in the same way.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start_command(mut command: Command, settings: &[(&str, &str)]) -> io::Result<Self> {
         let api = Arc::new(Api::default());
         let shared = Arc::clone(&api);
         let server = serve(0, None, move |request| {
@@ -61,7 +83,8 @@ impl Function {
             async move { api.answer(request).await }
         });
         let server = server.await?;
-        let mut child = Command::new(binary.as_ref())
+        let started = Instant::now();
+        let mut child = command
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", server.address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "chat-signup-import")
@@ -83,7 +106,30 @@ impl Function {
             child.stdout.take().map(|stdout| collect(stdout, &output)),
             child.stderr.take().map(|stderr| collect(stderr, &output)),
         ];
-        Ok(Self { child, api, output, readers, invocations: Mutex::default(), _server: server })
+        Ok(Self { started, child, api, output, readers, invocations: Mutex::default(), _server: server })
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until its initialisation has ended, with the first question for an invocation; gives when that came.
+    ///
+    /// # Errors
+    /// When it does not end within a minute, with all that it has written.
+    pub async fn ready(&self) -> io::Result<Instant> {
+        let ready = async {
+            loop {
+                let changed = self.api.changed.notified();
+                if let Some(ready) = *lock(&self.api.ready) {
+                    return ready;
+                }
+                changed.await;
+            }
+        };
+        let ready = tokio::time::timeout(Duration::from_mins(1), ready).await;
+        ready.map_err(|_| io::Error::other(format!("it did not get ready; the function wrote:\n{}", self.output())))
     }
 
     /// Invokes it with `event` and waits for the end, for as long as `time` says and five seconds more.
@@ -91,6 +137,14 @@ impl Function {
     /// # Errors
     /// When it does not end, with all that it has written.
     pub async fn invoke(&self, event: &str, time: Duration) -> io::Result<Ended> {
+        Ok(self.invoke_timed(event, time).await?.0)
+    }
+
+    /// The same, and tells when it was.
+    ///
+    /// # Errors
+    /// As of [`Function::invoke`].
+    pub async fn invoke_timed(&self, event: &str, time: Duration) -> io::Result<(Ended, Times)> {
         let id = {
             let mut count = lock(&self.invocations);
             *count += 1;
@@ -101,8 +155,8 @@ impl Function {
         let end = async {
             loop {
                 let changed = self.api.changed.notified();
-                if let Some((_, ended)) = lock(&self.api.ended).iter().find(|(ended, _)| *ended == id) {
-                    return ended.clone();
+                if let Some(ended) = lock(&self.api.ended).remove(&id) {
+                    return ended;
                 }
                 changed.await;
             }
@@ -116,6 +170,11 @@ impl Function {
     /// All that it has written so far, to standard output and standard error.
     pub fn output(&self) -> String {
         lock(&self.output).clone()
+    }
+
+    /// Forgets what it has written so far.
+    pub fn forget_output(&self) {
+        lock(&self.output).clear();
     }
 
     /// The most memory that it has had at once, in bytes.
@@ -160,6 +219,8 @@ impl Api {
         let body = || String::from_utf8_lossy(&request.body).into_owned();
         match path.split('/').collect::<Vec<_>>().as_slice() {
             ["invocation", "next"] => {
+                lock(&self.ready).get_or_insert_with(Instant::now);
+                self.changed.notify_waiters();
                 let (id, event, time) = loop {
                     let changed = self.changed.notified();
                     if let Some(next) = lock(&self.next).pop_front() {
@@ -168,6 +229,7 @@ impl Api {
                     changed.await;
                 };
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                lock(&self.begun).insert(id.clone(), Instant::now());
                 let mut response = respond(200, "application/json", event.into_bytes());
                 let arn = "arn:aws:lambda:eu-central-1:000000000000:function:chat-signup-import".to_owned();
                 for (name, value) in [
@@ -188,7 +250,9 @@ impl Api {
     }
 
     fn end(&self, id: &str, ended: Ended) -> hyper::Response<http_body_util::Full<hyper::body::Bytes>> {
-        lock(&self.ended).push((id.to_owned(), ended));
+        let now = Instant::now();
+        let begun = lock(&self.begun).remove(id).unwrap_or(now);
+        lock(&self.ended).insert(id.to_owned(), (ended, Times { begun, ended: now }));
         self.changed.notify_waiters();
         respond(202, "application/json", Vec::new())
     }

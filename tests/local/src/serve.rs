@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use http_body_util::{BodyExt, Full};
@@ -138,7 +139,42 @@ impl Fault {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    traffic: Arc<Mutex<Traffic>>,
     task: JoinHandle<()>,
+}
+
+/// What has reached a server, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// The connections that were made, in the order in which they were ready.
+    pub connections: Vec<Connected>,
+    /// The requests that were answered, in the order of their answers.
+    pub requests: Vec<Answered>,
+}
+
+/// A connection that was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected {
+    /// When it was accepted.
+    pub at: Instant,
+    /// When it was ready for a request: after TLS's handshake, if there is one.
+    pub ready: Instant,
+}
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// When it had arrived whole.
+    pub at: Instant,
+    /// When its answer was there to be written.
+    pub answered: Instant,
+}
+
+impl Server {
+    /// What has reached it since it was asked this last.
+    pub fn take_traffic(&self) -> Traffic {
+        std::mem::take(&mut *lock(&self.traffic))
+    }
 }
 
 impl Drop for Server {
@@ -158,25 +194,44 @@ where
 {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
+    let traffic = Arc::<Mutex<Traffic>>::default();
+    let shared = Arc::clone(&traffic);
     let task = tokio::spawn(async move {
         let mut connections = JoinSet::new();
         for connection in 1.. {
             let Ok((stream, _)) = listener.accept().await else { break };
-            let (tls, answer) = (tls.clone(), answer.clone());
+            // As any server does: or what follows TLS's handshake waits for the client's word. If that fails it is slow.
+            let _ = stream.set_nodelay(true);
+            let (tls, answer, traffic, at) = (tls.clone(), answer.clone(), Arc::clone(&shared), Instant::now());
             connections.spawn(async move {
-                let Some(tls) = tls else { return talk(connection, stream, answer).await };
+                let ready = || lock(&traffic).connections.push(Connected { at, ready: Instant::now() });
+                let Some(tls) = tls else {
+                    ready();
+                    return talk(connection, stream, answer, &traffic).await;
+                };
                 // A client that does not trust us says so itself.
                 if let Ok(stream) = tls.accept(stream).await {
-                    talk(connection, stream, answer).await;
+                    ready();
+                    talk(connection, stream, answer, &traffic).await;
                 }
             });
         }
     });
-    Ok(Server { address, task })
+    Ok(Server { address, traffic, task })
+}
+
+/// Sleeps until `due`, to some 0.1 ms: Tokio's own timer knows whole milliseconds only.
+pub async fn sleep_until(due: Instant) {
+    let left = move || due.saturating_duration_since(Instant::now());
+    tokio::time::sleep(left().saturating_sub(Duration::from_millis(2))).await;
+    if !left().is_zero() {
+        // That thread does not panic.
+        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left())).await;
+    }
 }
 
 /// Answers the requests of one connection.
-async fn talk<S, F, A>(connection: usize, stream: S, answer: F)
+async fn talk<S, F, A>(connection: usize, stream: S, answer: F, traffic: &Mutex<Traffic>)
 where
     S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
     F: Fn(Received) -> A,
@@ -190,7 +245,10 @@ where
         async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
-            Ok::<_, hyper::Error>(answer(Received { head, body, connection, before, fault }).await)
+            let at = Instant::now();
+            let answer = answer(Received { head, body, connection, before, fault }).await;
+            lock(traffic).requests.push(Answered { at, answered: Instant::now() });
+            Ok::<_, hyper::Error>(answer)
         }
     });
     let stream = Breakable { stream, fault: fault.clone() };

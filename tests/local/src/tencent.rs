@@ -18,7 +18,7 @@ use hyper::{Response, body::Bytes};
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
-use crate::serve::{Place, Received, Server, lock, serve};
+use crate::serve::{Place, Received, Server, Traffic, lock, serve, sleep_until};
 use behaviour::Behaviour;
 
 /// The sample key of Tencent's public documentation: the stand-in's, unless it is told another.
@@ -35,7 +35,7 @@ pub struct App {
     pub key: String,
     /// Most accounts; a paid plan has no such limit (`usize::MAX`).
     pub quota: usize,
-    /// Most calls of one command a second.
+    /// Most calls of one command a second (`usize::MAX`: any number, and none is looked up).
     pub rate: usize,
 }
 
@@ -122,7 +122,9 @@ struct State {
     refused: BTreeMap<String, i64>,
     scripts: HashMap<String, VecDeque<Reply>>,
     always: Option<Reply>,
-    latency: Option<fastrand::Rng>,
+    latency: Duration,
+    /// Gives each answer something more.
+    jitter: Option<fastrand::Rng>,
     faults: Option<(fastrand::Rng, f64)>,
     failed: BTreeMap<String, usize>,
     signatures: BTreeSet<String>,
@@ -158,7 +160,12 @@ impl Tencent {
         let shared = Arc::clone(&state);
         let server = serve(port, tls, move |request| {
             let state = Arc::clone(&shared);
-            async move { answer(&state, request).await }
+            async move {
+                let due = Instant::now() + lock(&state).time();
+                let answer = answer(&state, request).await;
+                sleep_until(due).await;
+                answer
+            }
         });
         Ok(Self { server: server.await?, scheme, state })
     }
@@ -166,6 +173,21 @@ impl Tencent {
     /// The address to call: a scheme, a host and a port.
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.server.address)
+    }
+
+    /// Has every answer take so long from now on, to some 0.1 ms.
+    pub fn set_latency(&self, latency: Duration) {
+        lock(&self.state).latency = latency;
+    }
+
+    /// What has reached it since it was asked this last.
+    pub fn take_traffic(&self) -> Traffic {
+        self.server.take_traffic()
+    }
+
+    /// All calls that have arrived since they were taken last.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut lock(&self.state).calls)
     }
 
     /// All accounts there are.
@@ -200,7 +222,8 @@ impl Tencent {
 
     /// Every answer takes 20 ms or more, few of them 200 ms, as `seed` has it; on this machine it would take none.
     pub fn take_time(&self, seed: u64) {
-        lock(&self.state).latency = Some(fastrand::Rng::with_seed(seed));
+        let state = &mut *lock(&self.state);
+        (state.latency, state.jitter) = (Duration::from_millis(20), Some(fastrand::Rng::with_seed(seed)));
     }
 
     /// From now on this user's imports are refused with this `ErrorCode`.
@@ -262,7 +285,7 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let user_id = body.get("UserID").and_then(Value::as_str).unwrap_or_default().to_owned();
 
-    let (index, reply, latency) = {
+    let (index, reply) = {
         let mut state = lock(state);
         state.connections = state.connections.max(request.connection);
         // No call: whoever opens a connection asks for nothing.
@@ -281,12 +304,8 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
             code: None,
         });
         let reply = if doomed { Some(Reply::Cut(0)) } else { state.reply(&command, &user_id) };
-        let latency = state.latency.as_mut().map(|random| Duration::from_secs_f64(0.02 + 0.18 * random.f64().powi(4)));
-        (state.calls.len() - 1, reply, latency)
+        (state.calls.len() - 1, reply)
     };
-    if let Some(latency) = latency {
-        tokio::time::sleep(latency).await;
-    }
     if let Some(Reply::Late(delay)) = reply {
         tokio::time::sleep(delay).await;
     }
@@ -313,6 +332,15 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
 }
 
 impl State {
+    /// How long the next answer takes.
+    fn time(&mut self) -> Duration {
+        self.latency
+            + self
+                .jitter
+                .as_mut()
+                .map_or(Duration::ZERO, |random| Duration::from_millis(180).mul_f64(random.f64().powi(4)))
+    }
+
     /// What the script, or chance, wants of this call.
     fn reply(&mut self, command: &str, user_id: &str) -> Option<Reply> {
         let is_import = command == "account_import";
@@ -350,7 +378,8 @@ impl State {
         signature::check(&self.app, query, now).map_err(|behaviour| self.refuse(behaviour))?;
         let second = Instant::now().checked_sub(Duration::from_secs(1));
         let recent = self.calls.iter().rev().take_while(|call| Some(call.at) > second);
-        if recent.filter(|call| call.command == command).count() > self.app.rate {
+        let rate = self.app.rate;
+        if rate < usize::MAX && recent.filter(|call| call.command == command).count() > rate {
             return Err(self.refuse(B::RateLimit));
         }
         if !body.is_object() {
