@@ -67,9 +67,9 @@ impl Invocation {
     /// When a record has no ID.
     pub fn parse(event: &RawValue, request_id: &str) -> Result<Self, EventError> {
         #[derive(Deserialize)]
-        struct Batch<T> {
-            #[serde(rename = "Records")]
-            records: T,
+        struct Batch<'a> {
+            #[serde(rename = "Records", borrow)]
+            records: Vec<&'a RawValue>,
         }
         // Only this makes `id` an event's: in another document it may be a person's.
         #[derive(Deserialize)]
@@ -83,12 +83,11 @@ impl Invocation {
 
         let text = event.get();
         let records = if text.starts_with('[') {
-            Some(text)
+            Some(serde_json::from_str(text).map_err(|_| EventError { index: 0 })?)
         } else {
-            serde_json::from_str(text).ok().map(|Batch::<&RawValue> { records }| records.get())
+            serde_json::from_str(text).ok().map(|Batch { records }| records)
         };
-        if let Some(records) = records.filter(|records| records.starts_with('[')) {
-            let records = serde_json::from_str(records).map_err(|_| EventError { index: 0 })?;
+        if let Some(records) = records {
             return Ok(Self::Batch(messages(records)?));
         }
         let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
@@ -122,13 +121,15 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
         let odd = |Odd { id, body }| json!({"messageId": id, "body": body.get()});
         let mut record = json::read(record).or_else(|_| serde_json::from_str(record).map(odd)).unwrap_or_default();
         let record: &mut Value = &mut record;
-        let text = |path: &str| record.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |path: &str| json::at(record, path).and_then(Value::as_str).filter(|text| !text.is_empty());
         let id = text("/messageId").ok_or(EventError { index })?.to_owned();
         let queue_arn = text("/eventSourceARN").unwrap_or_default().to_owned();
         let receives = text("/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-        let time = |path: &str| UNIX_EPOCH.checked_add(Duration::from_millis(text(path)?.parse().ok()?));
+        let since_1970 = |millis: &str| UNIX_EPOCH.checked_add(Duration::from_millis(millis.parse().ok()?));
+        let time = |path: &str| since_1970(text(path)?);
         let sent = time("/attributes/SentTimestamp");
-        let first_sent = time(&format!("/messageAttributes/{FIRST_SENT}/stringValue")).or(sent);
+        let attribute = json::at(record, "/messageAttributes").and_then(|attributes| attributes.get(FIRST_SENT));
+        let first_sent = attribute.and_then(|it| since_1970(it.get("stringValue")?.as_str()?)).or(sent);
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
         let group = text("/attributes/MessageGroupId").filter(|_| is_fifo(&queue_arn)).map(str::to_owned);
         let receipt = text("/receiptHandle").map(|handle| Receipt { queue_arn, handle: handle.to_owned() });

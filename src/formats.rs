@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, slice};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-use crate::event::{Malformed, kind};
+use crate::{
+    event::{Malformed, kind},
+    json,
+};
 
 /// The formats that have a name: data, each with the pages of the sender that it follows.
 const PRESETS: &str = include_str!("formats.json");
@@ -109,7 +112,7 @@ impl fmt::Display for Place {
 impl Place {
     /// Gives what stands there, without nulls and empty strings.
     fn values<'a>(&self, document: &'a Value) -> Vec<&'a Value> {
-        let found = self.0.iter().filter_map(|pointer| document.pointer(pointer));
+        let found = self.0.iter().filter_map(|pointer| json::at(document, pointer));
         found.filter(|value| !value.is_null() && value.as_str() != Some("")).collect()
     }
 }
