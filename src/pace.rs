@@ -24,6 +24,9 @@ const ONE_REFUSAL: Duration = Duration::from_secs(1);
 /// now and then, for whatever reason, costs little.
 const RECOVERY: f64 = 0.02;
 
+/// What a timer may be late by, that no call is lost where gaps are shorter: Tokio's knows whole milliseconds.
+const LATE: Duration = Duration::from_millis(2);
+
 /// Tells when the next call of this environment may be made.
 pub struct Pace {
     gap: Duration,
@@ -48,8 +51,13 @@ impl Pace {
         let gap = match limit / concurrency.max(1) {
             // No place could have two calls in a second.
             0 | 1 => Duration::from_secs(2),
-            // Rounded up: a second with a nanosecond more than three gaps in it can have a fourth call.
-            calls => Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(calls) - 1)),
+            calls => {
+                let gaps = calls - 1;
+                // Calls of a second that were due before it began are made in it.
+                let late = if Duration::from_secs(1) < LATE * 2 * gaps { LATE } else { Duration::ZERO };
+                // Rounded up: a second with a nanosecond more than three gaps in it can have a fourth call.
+                (Duration::from_secs(1) + late + Duration::from_nanos((gaps - 1).into())) / gaps
+            }
         };
         let state = Mutex::new(State { next: None, widening: 1.0, refused_at: None });
         Self { gap, random, state, turnstile: sync::Mutex::default() }
@@ -91,7 +99,7 @@ impl Pace {
         let due = match state.next {
             Some(next) if next > now => return Err(next),
             // A timer is never early but often late: what it is late by is not added to every gap.
-            Some(next) if now.duration_since(next) < gap / 2 => next,
+            Some(next) if now.duration_since(next) < LATE.max(gap / 2) => next,
             _ => now,
         };
         state.next = Some(due + gap);
