@@ -11,8 +11,9 @@
 //! | [`signup`] | what a valid sign-up is, and how one is read |
 //! | [`config`] | which settings there are |
 //! | [`usersig`] | how a request is signed |
-//! | [`admin`] | where the key comes from and how long it is kept |
 //! | [`network`] | how anything goes over the network |
+//! | [`aws`] | where AWS is, and as whom it is called |
+//! | [`admin`] | where the key comes from and how long it is kept |
 //! | [`chat`] | how Tencent is called and how a call can fail |
 //! | [`pace`] | how fast calls may go |
 //! | [`breaker`] | when to call nobody |
@@ -33,6 +34,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod aws;
 pub mod breaker;
 pub mod chat;
 pub mod check;

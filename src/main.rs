@@ -1,13 +1,9 @@
 //! The Lambda function: settings, clients, key, run.
 
-use std::{
-    io::Write,
-    process::ExitCode,
-    time::{Duration, SystemTime},
-};
+use std::{io::Write, process::ExitCode, time::SystemTime};
 
-use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use chat_signup_import::{
+    aws,
     chat::Chat,
     config::Config,
     handler::{Edge, Handler},
@@ -32,18 +28,11 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let config = Config::from_lookup(variable)?;
     let network = Network::from_lookup(variable)?;
-    let aws = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(network.for_aws())
-        // More retries are the queue's: a call that fails costs no more than a redelivery.
-        .retry_config(RetryConfig::standard().with_max_attempts(2))
-        .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(3)).build())
-        .load()
-        .await;
-
+    let (secrets, sqs) = aws::clients(&network, variable)?;
     let edge = Edge {
         chat: Chat::new(&network, &config.endpoint)?,
-        secrets: aws_sdk_secretsmanager::Client::new(&aws),
-        sqs: aws_sdk_sqs::Client::new(&aws),
+        secrets,
+        sqs,
         random: || fastrand::u32(..),
         clock: SystemTime::now,
         metrics,
