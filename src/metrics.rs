@@ -6,7 +6,7 @@ use std::{
 };
 
 use aws_smithy_types::date_time::{DateTime, Format};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     import::Attempt,
@@ -66,27 +66,15 @@ impl Tally {
     /// drop the metrics, and every alarm would go blind.
     pub fn lines(&self, function: &str, level: &str, now: SystemTime, cold_start: bool) -> String {
         let mut lines = String::new();
-        let mut document = |metrics: Vec<(String, &str, Value)>, code: Option<&str>| {
-            let names: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-            let dimensions: Vec<&str> = ["FunctionName"].into_iter().chain(code.map(|_| "ErrorCode")).collect();
-            let mut line = json!({
-                "timestamp": DateTime::from(now).fmt(Format::DateTime).unwrap_or_default(),
-                "level": level,
-                "FunctionName": function,
-                "_aws": {
-                    "Timestamp": now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
-                    "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": names}],
-                },
-            });
-            if let Some(fields) = line.as_object_mut() {
-                fields.extend(metrics.into_iter().map(|(name, _, value)| (name, value)));
-                fields.extend(code.map(|code| ("ErrorCode".to_owned(), json!(code))));
-            }
-            lines.push_str(&line.to_string());
+        let timestamp = DateTime::from(now).fmt(Format::DateTime).unwrap_or_default();
+        let mut document = |metrics: Vec<Metric>, code: Option<&str>| {
+            let document = Document { timestamp: &timestamp, now, level, function, metrics: &metrics, code };
+            // It goes into memory, and every key of it is a text: it cannot fail.
+            lines.push_str(&serde_json::to_string(&document).unwrap_or_default());
             lines.push('\n');
         };
 
-        let count = |name: &str, count: u64| (name.to_owned(), "Count", json!(count));
+        let count = |name: &str, count: u64| Metric::new(name, "Count", Number::One(count));
         let mut metrics: Vec<_> = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"]
             .map(|name| count(name, self.of(&name.to_ascii_lowercase())))
             .into();
@@ -95,7 +83,7 @@ impl Tally {
         // Also where there are none: an alarm that hears of a zero is over.
         let troubles = Trouble::COUNTED.map(|trouble| (trouble, self.troubles.get(&trouble).copied()));
         metrics.extend(troubles.map(|(trouble, of)| count(&format!("{trouble:?}"), of.unwrap_or_default())));
-        metrics.push(("OldestUnfinished".to_owned(), "Seconds", json!(self.oldest_unfinished.as_secs())));
+        metrics.push(Metric::new("OldestUnfinished", "Seconds", Number::One(self.oldest_unfinished.as_secs())));
         metrics.push(count("ColdStart", u64::from(cold_start)));
         metrics.push(count("FittedProfiles", self.fitted));
         metrics.push(count("OddUserIds", self.odd_user_ids));
@@ -103,13 +91,82 @@ impl Tally {
         for calls in self.calls.chunks(MAX_VALUES) {
             let latencies: Vec<u64> = calls.iter().map(|(latency, _)| *latency).collect();
             // The average is the share of the calls.
-            let refused: Vec<u8> = calls.iter().map(|(_, refused)| u8::from(*refused)).collect();
-            let latencies = ("CallLatency".to_owned(), "Milliseconds", json!(latencies));
-            document(vec![latencies, ("RateLimited".to_owned(), "Count", json!(refused))], None);
+            let refused: Vec<u64> = calls.iter().map(|(_, refused)| u64::from(*refused)).collect();
+            let latencies = Metric::new("CallLatency", "Milliseconds", Number::Many(latencies));
+            document(vec![latencies, Metric::new("RateLimited", "Count", Number::Many(refused))], None);
         }
         for (code, failures) in &self.codes {
             document(vec![count("Failures", *failures)], Some(code));
         }
         lines
+    }
+}
+
+/// One metric of a document.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    name: String,
+    unit: &'static str,
+    #[serde(skip)]
+    value: Number,
+}
+
+impl Metric {
+    fn new(name: &str, unit: &'static str, value: Number) -> Self {
+        Self { name: name.to_owned(), unit, value }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Number {
+    One(u64),
+    Many(Vec<u64>),
+}
+
+/// A line of metrics, written without a tree of it: there are some of them in every invocation.
+struct Document<'a> {
+    timestamp: &'a str,
+    now: SystemTime,
+    level: &'a str,
+    function: &'a str,
+    metrics: &'a [Metric],
+    code: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Meaning<'a> {
+    timestamp: u64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'static str,
+    dimensions: [&'a [&'static str]; 1],
+    metrics: &'a [Metric],
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let dimensions: &[_] = if self.code.is_some() { &["FunctionName", "ErrorCode"] } else { &["FunctionName"] };
+        let directive = Directive { namespace: NAMESPACE, dimensions: [dimensions], metrics: self.metrics };
+        let since_1970 = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let timestamp = u64::try_from(since_1970).unwrap_or(u64::MAX);
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("timestamp", self.timestamp)?;
+        line.serialize_entry("level", self.level)?;
+        line.serialize_entry("FunctionName", self.function)?;
+        line.serialize_entry("_aws", &Meaning { timestamp, cloud_watch_metrics: [directive] })?;
+        for metric in self.metrics {
+            line.serialize_entry(&metric.name, &metric.value)?;
+        }
+        if let Some(code) = self.code {
+            line.serialize_entry("ErrorCode", code)?;
+        }
+        line.end()
     }
 }
