@@ -1,0 +1,116 @@
+//! What takes minutes: a whole fleet against Tencent's limit, and an environment that grows old.
+
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join;
+use tokio::process::Command;
+
+use crate::{
+    life::{Life, PLAIN, Pace, Plan, between, invoke, micros, start},
+    machine::{MIB, Machine, cpu_at_rest, memory},
+    table::Figure,
+};
+
+/// Imports a second that the fleet is set to.
+const FLEET: Pace = Pace { limit: 200, concurrency: 2 };
+/// How long it works.
+const MINUTE: Duration = Duration::from_mins(1);
+/// The template's `BatchSize`, and the most that it may be.
+const BATCHES: [usize; 2] = [10, 1000];
+
+/// Two environments that are never without a batch, for a minute each: some five minutes.
+pub async fn fleet(machine: Machine, binary: &Path) -> io::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for batch in BATCHES {
+        for latency in [50, 250].map(Duration::from_millis) {
+            let life = Life::begin(machine, Command::new(binary), Plan { latency, pace: FLEET, ..PLAIN }).await?;
+            let (tencent, cloud) = (&life.tencent, &life.cloud);
+            let other = start(machine, Command::new(binary), tencent, cloud, &life.roots, FLEET)?;
+            let begun = Instant::now();
+            let work = async |function| {
+                while begun.elapsed() < MINUTE {
+                    invoke(function, batch).await?;
+                }
+                io::Result::Ok(())
+            };
+            try_join(work(&life.function), work(&other)).await?;
+            let calls: Vec<Instant> = tencent.take_calls().iter().map(|call| call.at).collect();
+            let what = format!("batches of {batch} at {} ms", latency.as_millis());
+            figures.extend([
+                Figure::new(format!("{what}: imports a second"), "/s", held(&calls)),
+                Figure::new(format!("{what}: most in any second"), "", most(&calls) as f64),
+            ]);
+        }
+    }
+    Ok(figures)
+}
+
+/// Calls a second in the minute from the first one on; they come in order.
+fn held(calls: &[Instant]) -> f64 {
+    let in_time = calls.iter().take_while(|at| calls.first().is_some_and(|first| at.duration_since(*first) < MINUTE));
+    in_time.count() as f64 / MINUTE.as_secs_f64()
+}
+
+/// Most calls in any second, wherever it begins.
+fn most(calls: &[Instant]) -> usize {
+    let mut first = calls.iter().peekable();
+    let within = |last: &Instant, first: &Instant| last.duration_since(*first) < Duration::from_secs(1);
+    let mut count = 0;
+    let counts = calls.iter().map(|last| {
+        count += 1;
+        while first.next_if(|first| !within(last, first)).is_some() {
+            count -= 1;
+        }
+        count
+    });
+    counts.max().unwrap_or_default()
+}
+
+/// Whether a record's cost grows with the batch, and an environment with its age: some ten minutes.
+pub async fn long(machine: Machine, binary: &Path) -> io::Result<Vec<Figure>> {
+    const INVOCATIONS: usize = 100_000;
+    const SOME: usize = 2_000;
+    let mut figures = Vec::new();
+    for records in [1, 10, 100, 1_000, 10_000] {
+        // Of its own each: what one has left behind is not the next one's.
+        let life = Life::begin(machine, Command::new(binary), PLAIN).await?;
+        life.batch(records).await?;
+        let cpu = cpu_at_rest(life.process).await?;
+        let repeats = 1_000_usize.div_ceil(records).max(2);
+        let mut wall = 0.0;
+        for _ in 0..repeats {
+            let times = life.batch(records).await?;
+            wall += between(times.begun, times.ended);
+        }
+        let count = (repeats * records) as f64;
+        let cpu = micros(cpu_at_rest(life.process).await? - cpu);
+        figures.extend([
+            Figure::new(format!("batch of {records}: CPU a record"), "µs", cpu / count),
+            Figure::new(format!("batch of {records}: wall a record"), "ms", wall / count),
+            Figure::new(format!("batch of {records}: peak memory"), "MiB", memory(life.process, "VmHWM")? / MIB),
+        ]);
+    }
+    let life = Life::begin(machine, Command::new(binary), PLAIN).await?;
+    let mut worked = 0;
+    for age in [SOME, INVOCATIONS / 10, INVOCATIONS / 2, INVOCATIONS] {
+        for _ in worked..age - SOME {
+            life.batch(1).await?;
+        }
+        let cpu = cpu_at_rest(life.process).await?;
+        for _ in 0..SOME {
+            life.batch(1).await?;
+        }
+        worked = age;
+        let cpu = micros(cpu_at_rest(life.process).await? - cpu);
+        figures.extend([
+            Figure::new(format!("after {age} invocations: memory"), "MiB", memory(life.process, "VmRSS")? / MIB),
+            Figure::new(format!("after {age} invocations: CPU of one"), "µs", cpu / SOME as f64),
+        ]);
+    }
+    figures.push(Figure::new("connections of all these", "", life.tencent.take_traffic().connections.len() as f64));
+    Ok(figures)
+}
