@@ -13,7 +13,7 @@ import types
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region, json_response, new_uuid
-from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, sqs
+from ministack.services import cloudwatch, cloudwatch_logs, eventbridge, lambda_svc, secretsmanager, sqs
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners
 from samtranslator.translator import transform as sam
 
@@ -93,10 +93,30 @@ def now():
 cloudwatch.time = types.SimpleNamespace(time=now)
 
 
-def role_may(function, action, resource):
-    """Whether a function's role has a right."""
+@around(iam_evaluator, "enforce")
+def enforce_key(original, access_key, action, service, *rest, resource_arn="*", **context):
+    """Who sends to a queue that a customer key seals, or reads a secret, needs the right to that key, too."""
+    denied = original(access_key, action, service, *rest, resource_arn=resource_arn, **context)
+    for right in KEY_RIGHTS.get(action, ()) if denied is None else ():
+        key = key_of(resource_arn)
+        denied = denied or (key and original(access_key, right, "kms", *rest, resource_arn=key))
+    return denied
+
+
+KEY_RIGHTS = {
+    "sqs:SendMessage": ("kms:Decrypt", "kms:GenerateDataKey"),
+    "secretsmanager:GetSecretValue": ("kms:Decrypt",),
+}
+
+
+def key_of(arn):
+    queue, (_, secret) = sqs._queue_by_arn(arn), secretsmanager._resolve(arn)
+    return queue["attributes"].get("KmsMasterKeyId") if queue else (secret or {}).get("KmsKeyId")
+
+
+def role_may(role, action, resource):
+    """Whether a role has a right."""
     account = get_account_id()
-    role = function["config"]["Role"]
     asked = iam_evaluator.EvalContext(role, "AssumedRole", account, action, resource, get_region())
     policies = iam_evaluator._gather_role_policies(role.rsplit("/", 1)[-1], account)
     return iam_evaluator.evaluate(asked, policies).decision == "Allow"
@@ -120,16 +140,16 @@ def check_mapping(properties):
     """A mapping receives and deletes in the function's name, and is refused to a role that may not."""
     function, *_ = provisioners._lambda_function_for_cfn_ref(properties["FunctionName"])
     for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"):
-        if not role_may(function, f"sqs:{action}", properties["EventSourceArn"]):
+        if not role_may(function["config"]["Role"], f"sqs:{action}", properties["EventSourceArn"]):
             raise ValueError(f"The provided execution role does not have permissions to call {action} on SQS")
 
 
 @around(lambda_svc, "_emit_lambda_logs")
 def write_log(original, function, *rest, **options):
     """The log is written in the function's name: a role that may not write it has none."""
-    group = function["config"]["LoggingConfig"]["LogGroup"]
+    role, group = function["config"]["Role"], function["config"]["LoggingConfig"]["LogGroup"]
     stream = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{group}:log-stream:any"
-    if all(role_may(function, f"logs:{action}", stream) for action in ("CreateLogStream", "PutLogEvents")):
+    if all(role_may(role, f"logs:{action}", stream) for action in ("CreateLogStream", "PutLogEvents")):
         original(function, *rest, **options)
 
 
@@ -162,13 +182,23 @@ def with_numbers(properties):
 @around(provisioners, "_lambda_create")
 def create_function(original, logical_id, properties, stack_name):
     """CloudFormation reserves a function's concurrency, too."""
+    check_tracing(properties)
     return with_concurrency(original(logical_id, properties, stack_name), properties)
 
 
 @around(provisioners, "_lambda_update")
 def update_function(original, physical_id, old, new, *rest, **options):
     """As above."""
+    check_tracing(new)
     return with_concurrency(original(physical_id, old, new, *rest, **options), new)
+
+
+def check_tracing(properties):
+    """Lambda sends traces in the function's name, and is refused to make one that may not."""
+    if properties.get("TracingConfig", {}).get("Mode") == "Active":
+        for action in ("PutTraceSegments", "PutTelemetryRecords"):
+            if not role_may(properties["Role"], f"xray:{action}", "*"):
+                raise ValueError(f"The provided execution role does not have permissions to call {action} on XRAY")
 
 
 def with_concurrency(made, properties):
