@@ -9,10 +9,11 @@ use std::{
 };
 
 use local::{
-    aws::Outputs,
+    aws::{Aws, Outputs},
     file,
     python::Python,
-    tencent::{Account, App, Reply},
+    serve,
+    tencent::{Account, App, Reply, Tencent},
     world::World,
 };
 use serde_json::{Value, json};
@@ -195,6 +196,61 @@ async fn keys(world: &World, stack: &str, outputs: &Outputs) -> Vec<Value> {
     let secret = &outputs["AdminKeySecretArn"];
     keys.push(cli(world, &format!("secretsmanager describe-secret --secret-id {secret} --query KmsKeyId")).await);
     keys
+}
+
+/// Every command of README's section, in an AWS in which there is nothing yet; SAM's questions are answered in turn.
+#[test]
+fn a_new_user_deploys_it_by_the_readme() {
+    WORLD.0.block_on(async {
+        let (python, sam) = (Python::set_up().await.unwrap(), Python::sam().await.unwrap());
+        let (tls, certificate) = serve::tls().unwrap();
+        let app = App::default();
+        let key = app.secret();
+        let tencent = Tencent::start_on(0, Some(tls), app).await.unwrap();
+        let aws = Aws::start(&python, &[("SSL_CERT_FILE", &certificate.to_string_lossy())]).await.unwrap();
+        for name in ["infra/template.yaml", "infra/samconfig.toml", "events/signup.json"] {
+            aws.write(name, &file(name)).unwrap();
+        }
+        aws.write("key.json", &key).unwrap();
+        aws.write("answers", &answers(&tencent.url())).unwrap();
+        // What `cargo release` makes is there.
+        aws.release(Path::new(BINARY)).await.unwrap();
+        let sam = sam.bin.join("sam");
+        let sam = format!(
+            "cargo() {{ [ \"$*\" = 'release arm64' ]; }}\nexport SAM_CLI_TELEMETRY=0\n\
+             sam() {{ if [ $1 = deploy ]; then '{0}' \"$@\" < ../answers; else '{0}' \"$@\"; fi; }}\n",
+            sam.display()
+        );
+        let page = file("README.md");
+        let section = page.split("\n## Deploy it\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let script = blocks.fold(sam, |script, block| script + block);
+        aws.bash(&script).await.unwrap();
+        for _ in 0..300 {
+            if tencent.accounts().contains_key("ada-lovelace") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the first sign-up was not imported within a minute:\n{}", aws.log());
+    });
+}
+
+/// What is typed when `sam deploy --guided` asks: a line for the stack's name, the region, each parameter, and six
+/// settings of SAM's own, all as they are proposed but for what the local AWS needs; then that it may begin.
+fn answers(chat: &str) -> String {
+    let template = file("infra/template.yaml");
+    let parameters = template.split("\nParameters:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = parameters.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let answer = |name| match name {
+        "ChatEndpoint" => chat,
+        "Architecture" if cfg!(target_arch = "x86_64") => "x86_64",
+        // MiniStack has no CodeDeploy.
+        "GradualDeployment" => "false",
+        _ => "",
+    };
+    let answers = ["", ""].into_iter().chain(names.filter(|name| !name.starts_with(' ')).map(answer));
+    answers.chain([""; 6]).chain(["y", ""]).collect::<Vec<_>>().join("\n")
 }
 
 async fn deploy(world: &World, stack: &str, parameters: &[(&str, &str)]) -> Outputs {

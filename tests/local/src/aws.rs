@@ -228,13 +228,9 @@ impl Aws {
         binary: &Path,
         parameters: &[(&str, &str)],
     ) -> io::Result<Outputs> {
-        // The template names its zip relative to itself, so it is copied to where the zip may be overwritten.
-        let infra = self.home.join("infra");
-        let zip = self.home.join("target/lambda").join(STACK).join("bootstrap.zip");
-        std::fs::create_dir_all(&infra)?;
+        self.release(binary).await?;
         let (template, packaged) = (format!("infra/{stack}.yaml"), format!("{stack}-packaged.yaml"));
-        std::fs::write(self.home.join(&template), text)?;
-        self.zip(binary, &zip).await?;
+        self.write(&template, text)?;
 
         if self.cli(&["s3api", "head-bucket", "--bucket", "artifacts"]).await.is_err() {
             self.cli(&["s3", "mb", "s3://artifacts"]).await?;
@@ -246,6 +242,35 @@ impl Aws {
         // MiniStack has no CodeDeploy.
         let parameters = [parameters, &[("Architecture", architecture), ("GradualDeployment", "false")]].concat();
         self.deploy_template(&self.home.join(packaged), stack, &parameters).await
+    }
+
+    /// Has `binary` where a release of the project would be, if the project were the folder that commands are run in.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn release(&self, binary: &Path) -> io::Result<()> {
+        self.zip(binary, &self.home.join("target/lambda").join(STACK).join("bootstrap.zip")).await
+    }
+
+    /// Writes a file into the folder that commands are run in.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let path = self.home.join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.home))?;
+        std::fs::write(path, text)
+    }
+
+    /// Runs what a person types, in a shell that knows this AWS and nothing of this machine's owner.
+    ///
+    /// # Errors
+    /// When a line of it fails, with what it says.
+    pub async fn bash(&self, script: &str) -> io::Result<String> {
+        let script = format!("set -euo pipefail\n{}{script}", self.shell());
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]).env_clear().envs(self.environment()).env("PATH", "/usr/bin:/bin");
+        run(bash.current_dir(&self.home)).await
     }
 
     /// Deploys a template that needs nothing but itself.

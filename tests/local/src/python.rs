@@ -39,6 +39,14 @@ impl Python {
         Self::with(&LISTS).await
     }
 
+    /// Finds the environment of AWS's SAM, or makes it; it wants other packages than the rest.
+    ///
+    /// # Errors
+    /// As of [`Python::set_up`].
+    pub async fn sam() -> io::Result<Self> {
+        Self::with(&[("sam.txt", &["--no-deps"])]).await
+    }
+
     /// Finds an environment with these lists, or makes it.
     ///
     /// # Errors
