@@ -90,7 +90,7 @@ impl Life {
 
     /// Invokes it with a batch of so many sign-ups, all of which have to be imported.
     pub async fn batch(&self, records: usize) -> io::Result<Times> {
-        let times = invoke(&self.function, records).await?;
+        let times = invoke(&self.function, &event(records)).await?;
         self.function.forget_output();
         self.tencent.take_calls();
         Ok(times)
@@ -120,9 +120,9 @@ pub fn start(
     machine.start(command, &settings.each_ref().map(|(name, value)| (*name, value.as_str())))
 }
 
-/// Invokes `function` with a batch of so many sign-ups, all of which have to be imported.
-pub async fn invoke(function: &Function, records: usize) -> io::Result<Times> {
-    let (ended, times) = function.invoke_timed(&event(records), TIME).await?;
+/// Invokes `function` with an event, all sign-ups of which have to be imported.
+pub async fn invoke(function: &Function, event: &str) -> io::Result<Times> {
+    let (ended, times) = function.invoke_timed(event, TIME).await?;
     if ended == Ended::Response(r#"{"batchItemFailures":[]}"#.to_owned()) {
         return Ok(times);
     }

@@ -61,7 +61,7 @@ pub async fn measure() -> io::Result<Vec<Figure>> {
             let count =
                 async |turns| machine::instructions(&run(machine::callgrind(valgrind, &here), &work, turns).await?);
             let instructions = (count(many).await? - count(few).await?) / 100.0 / records;
-            figures.push(Figure::counted(format!("{name}: instructions"), "", instructions, 0.02));
+            figures.push(Figure::counted(format!("{name}: instructions"), "", instructions, 0.1));
         }
     }
     Ok(figures)
