@@ -35,6 +35,9 @@ use crate::{
 
 /// As the template has it.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// How many batches Lambda takes at once when messages come, and how many more after every second in which some are
+/// left: 300 in a minute (its documentation, "Configuring scaling behavior for SQS event source mappings").
+const POLLERS: usize = 5;
 /// How long Lambda lets an environment initialise.
 const INIT: Duration = Duration::from_secs(10);
 const FORMAT: &str = r#"{"when":[{"at":["/event"],"is":["signup"]}],"users":[{"in":["/signups"]}],"userId":["/id"],"nickname":["/name"]}"#;
@@ -139,9 +142,22 @@ async fn operate(redrives_at: Option<Duration>) {
 
 /// Delivers messages until there are none, and none to come.
 async fn work(scenario: &Scenario, is_all_sent: impl Fn() -> bool) {
-    let places = Arc::new(Semaphore::new(scenario.places));
+    const STEP: Duration = Duration::from_secs(1);
+    let first = POLLERS.min(scenario.places);
+    let (places, mut pollers, mut step) = (Arc::new(Semaphore::new(first)), first, Instant::now() + STEP);
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let place = loop {
+            let place = Arc::clone(&places).acquire_owned();
+            if pollers == scenario.places {
+                break place.await.unwrap();
+            }
+            if let Ok(place) = timeout_at(step, place).await {
+                break place.unwrap();
+            }
+            let more = POLLERS.min(scenario.places - pollers);
+            places.add_permits(more);
+            (pollers, step) = (pollers + more, Instant::now() + STEP);
+        };
         let batch = world(|world| {
             let now = world.now();
             let (received, given_up) = world.queue.receive(scenario.batch, now);
@@ -176,6 +192,8 @@ async fn work(scenario: &Scenario, is_all_sent: impl Fn() -> bool) {
         let next = next.map_or(Duration::MAX, |next| next.max(start.elapsed() + Duration::from_millis(1)));
         let until = start + next.min(start.elapsed() + Duration::from_secs(20));
         let _ = timeout_at(until, changed.notified()).await;
+        pollers -= places.forget_permits(pollers - first);
+        step = Instant::now() + STEP;
     }
 }
 
