@@ -137,14 +137,14 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Meaning<'a> {
-    timestamp: u64,
-    cloud_watch_metrics: [Directive<'a>; 1],
+struct Metadata<'a> {
+    timestamp: u128,
+    cloud_watch_metrics: [MetricDirective<'a>; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Directive<'a> {
+struct MetricDirective<'a> {
     namespace: &'static str,
     dimensions: [&'a [&'static str]; 1],
     metrics: &'a [Metric],
@@ -153,14 +153,13 @@ struct Directive<'a> {
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let dimensions: &[_] = if self.code.is_some() { &["FunctionName", "ErrorCode"] } else { &["FunctionName"] };
-        let directive = Directive { namespace: NAMESPACE, dimensions: [dimensions], metrics: self.metrics };
-        let since_1970 = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let timestamp = u64::try_from(since_1970).unwrap_or(u64::MAX);
+        let directive = MetricDirective { namespace: NAMESPACE, dimensions: [dimensions], metrics: self.metrics };
+        let timestamp = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("timestamp", self.timestamp)?;
         line.serialize_entry("level", self.level)?;
         line.serialize_entry("FunctionName", self.function)?;
-        line.serialize_entry("_aws", &Meaning { timestamp, cloud_watch_metrics: [directive] })?;
+        line.serialize_entry("_aws", &Metadata { timestamp, cloud_watch_metrics: [directive] })?;
         for metric in self.metrics {
             line.serialize_entry(&metric.name, &metric.value)?;
         }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The binary is that of `cargo build --release`, not that of cargo's bench profile: it shares no feature of any crate
-//! with the tests. All numbers are also in `target/bench.json`. The file is not `main.rs`, or cargo would also take it
+//! with the tests. All numbers but those of a check are also in `target/bench.json`. The file is not `main.rs`, or cargo would also take it
 //! for a test.
 #![expect(
     clippy::print_stdout,
@@ -73,7 +73,7 @@ impl Wanted {
     /// Whether a part is to be run.
     fn wants(&self, part: &Part) -> bool {
         if self.checks || self.accepts {
-            return part.when == When::Counted;
+            return matches!(part.when, When::Counted | When::OfLibrary);
         }
         match self.names.as_slice() {
             [] => part.when != When::Named,
@@ -105,7 +105,6 @@ fn main() -> io::Result<ExitCode> {
     }
     let rows = runtime.block_on(run(machine, &binary, &wanted))?;
     let about = json!({"arch": std::env::consts::ARCH, "machine": machine.told(), "load": [load, machine::load()]});
-    table::write(&rows, &about)?;
     if wanted.accepts {
         baseline::accept(&rows)?;
     } else if wanted.checks {
@@ -114,6 +113,8 @@ fn main() -> io::Result<ExitCode> {
             println!("FAILED {line}");
         }
         return Ok(u8::from(!wrong.is_empty()).into());
+    } else {
+        table::write(&rows, &about)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,7 +132,7 @@ async fn run(machine: Machine, binary: &std::path::Path, wanted: &Wanted) -> io:
         let first = rows.len();
         for _ in 0..wanted.repeats.unwrap_or(part.repeats) {
             table::add(&mut rows, part.name, (part.measure)(machine, binary).await?, false);
-            if let Some(other) = &wanted.against {
+            if let Some(other) = wanted.against.as_ref().filter(|_| part.when != When::OfLibrary) {
                 table::add(&mut rows, part.name, (part.measure)(machine, other).await?, true);
             }
         }

@@ -74,11 +74,13 @@ pub fn cpu(process: u32) -> io::Result<Duration> {
 
 /// The same once the process has come to rest.
 pub async fn cpu_at_rest(process: u32) -> io::Result<Duration> {
-    let mut before = cpu(process)?;
+    let (mut before, mut same) = (cpu(process)?, 0);
     for _ in 0..500 {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let now = cpu(process)?;
-        if now == before {
+        same = if now == before { same + 1 } else { 0 };
+        // Longer than a tick.
+        if same == 6 {
             return Ok(now);
         }
         before = now;

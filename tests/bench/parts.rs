@@ -25,6 +25,8 @@ pub enum When {
     Always,
     /// Always, and for the baseline.
     Counted,
+    /// The same, and it is of the library as it was built with this program, whatever the binary.
+    OfLibrary,
     /// If its name is given: it takes minutes.
     Named,
 }
@@ -42,7 +44,7 @@ pub const ALL: &[Part] = &[
     part("size", 1, When::Counted, |_, binary| Box::pin(async { counts::size(binary) })),
     part("calls", 1, When::Counted, |machine, binary| Box::pin(counts::calls(machine, binary))),
     part("instructions", 1, When::Counted, |machine, binary| Box::pin(counts::instructions(machine, binary))),
-    part("record", 1, When::Counted, |_, _| Box::pin(record::measure())),
+    part("record", 1, When::OfLibrary, |_, _| Box::pin(record::measure())),
     part("fleet", 1, When::Named, |machine, binary| Box::pin(long::fleet(machine, binary))),
     part("long", 1, When::Named, |machine, binary| Box::pin(long::long(machine, binary))),
 ];

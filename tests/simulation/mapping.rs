@@ -37,7 +37,7 @@ use crate::{
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many batches Lambda takes at once when messages come, and how many more after every second in which some are
 /// left: 300 in a minute (its documentation, "Configuring scaling behavior for SQS event source mappings").
-const POLLERS: usize = 5;
+pub const POLLERS: usize = 5;
 /// How long Lambda lets an environment initialise.
 const INIT: Duration = Duration::from_secs(10);
 const FORMAT: &str = r#"{"when":[{"at":["/event"],"is":["signup"]}],"users":[{"in":["/signups"]}],"userId":["/id"],"nickname":["/name"]}"#;
@@ -143,7 +143,7 @@ async fn operate(redrives_at: Option<Duration>) {
 /// Delivers messages until there are none, and none to come.
 async fn work(scenario: &Scenario, is_all_sent: impl Fn() -> bool) {
     const STEP: Duration = Duration::from_secs(1);
-    let first = POLLERS.min(scenario.places);
+    let first = scenario.pollers.min(scenario.places);
     let (places, mut pollers, mut step) = (Arc::new(Semaphore::new(first)), first, Instant::now() + STEP);
     loop {
         let place = loop {

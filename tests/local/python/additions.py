@@ -194,7 +194,10 @@ def update_function(original, physical_id, old, new, *rest, **options):
 
 
 def check_tracing(properties):
-    """Lambda sends traces in the function's name, and is refused to make one that may not."""
+    """Lambda sends traces in the function's name, for which its documentation wants both rights.
+
+    It refuses to make a function that may not; that it does so for the second right, too, is assumed.
+    """
     if properties.get("TracingConfig", {}).get("Mode") == "Active":
         for action in ("PutTraceSegments", "PutTelemetryRecords"):
             if not role_may(properties["Role"], f"xray:{action}", "*"):
