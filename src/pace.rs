@@ -4,8 +4,9 @@
 //! one of so many places; whichever environment an invocation gets, it makes its calls one gap apart, the first of them
 //! one gap after its start. So the calls of one place are a gap apart, across cold starts, freezes and kills.
 //!
-//! On its way a call may be held up, and come close to the next one. Of every place one call more is allowed for in
-//! each second, so that the limit holds as long as none is held up for longer than half a gap.
+//! A call may be made late, be held up on its way, and come close to the next one. So a place makes one call less in a
+//! second than its share, or as many as its share in a second and `HELD_UP`: the limit holds as long as none is held
+//! up for longer than half a gap, or 10 ms where gaps are short, less the millisecond that it may be early by.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -24,7 +25,11 @@ const ONE_REFUSAL: Duration = Duration::from_secs(1);
 /// now and then, for whatever reason, costs little.
 const RECOVERY: f64 = 0.02;
 
-/// What a timer may be late by, that no call is lost where gaps are shorter: Tokio's knows whole milliseconds.
+/// Longest delay that brings no place a call too many into a second: some of it by timers, the rest on the way.
+const HELD_UP: Duration = Duration::from_millis(20);
+/// What Tokio's timers do not tell apart: what is due so soon is due.
+const TICK: Duration = Duration::from_millis(1);
+/// What a timer may be late by, that no call is lost where gaps are shorter.
 const LATE: Duration = Duration::from_millis(2);
 
 /// Tells when the next call of this environment may be made.
@@ -52,11 +57,10 @@ impl Pace {
             // No place could have two calls in a second.
             0 | 1 => Duration::from_secs(2),
             calls => {
-                let gaps = calls - 1;
-                // Calls of a second that were due before it began are made in it.
-                let late = if Duration::from_secs(1) < LATE * 2 * gaps { LATE } else { Duration::ZERO };
                 // Rounded up: a second with a nanosecond more than three gaps in it can have a fourth call.
-                (Duration::from_secs(1) + late + Duration::from_nanos((gaps - 1).into())) / gaps
+                let gap = |time: Duration, gaps: u32| (time + Duration::from_nanos((gaps - 1).into())) / gaps;
+                let second = Duration::from_secs(1);
+                gap(second, calls - 1).max(gap(second + HELD_UP, calls))
             }
         };
         let state = Mutex::new(State { next: None, widening: 1.0, refused_at: None });
@@ -97,7 +101,7 @@ impl Pace {
         let state = &mut *self.state();
         let gap = self.gap(state);
         let due = match state.next {
-            Some(next) if next > now => return Err(next),
+            Some(next) if next > now + TICK => return Err(next),
             // A timer is never early but often late: what it is late by is not added to every gap.
             Some(next) if now.duration_since(next) < LATE.max(gap / 2) => next,
             _ => now,

@@ -62,11 +62,12 @@ impl Fleet {
             }
             let last = at;
             let latency = Duration::from_millis(rng.u64(1..300));
-            // On its way a call is held up, by less than a gap.
+            // On its way a call is held up, by less than a gap; by more where gaps are short.
             let gap = SECOND.mul_f64(0.99 / f64::from((self.limit / self.places).max(1)));
+            let most_held_up = gap.max(Duration::from_millis(17));
             let killed = (rng.u32(..100) < self.killed).then(|| now + (last - now).mul_f64(rng.f64()));
             let pause = Duration::from_millis(rng.u64(..30));
-            let mut arrive = |at: Instant| at + gap.mul_f64(rng.f64());
+            let mut arrive = |at: Instant| at + most_held_up.mul_f64(rng.f64());
             if let Some(killed) = killed {
                 calls.extend(mine.into_iter().filter(|at| *at <= killed).map(&mut arrive));
                 *place = (killed, None);

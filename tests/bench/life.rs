@@ -39,7 +39,8 @@ impl Pace {
 
     /// What lies between two calls by the settings (`src/pace.rs`).
     pub fn gap(self) -> Duration {
-        Duration::from_secs(1) / (self.limit / self.concurrency - 1)
+        let calls = self.limit / self.concurrency;
+        (Duration::from_secs(1) / (calls - 1)).max(Duration::from_millis(1020) / calls)
     }
 }
 
