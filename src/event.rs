@@ -1,12 +1,13 @@
 //! What invoked us, and what document a message holds.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 use crate::json;
 
@@ -103,46 +104,65 @@ impl Invocation {
     }
 }
 
-/// Makes messages of records, each read field by field, so that an odd one sinks no other. One that stands twice
-/// counts once.
-fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
-    /// A record in which something cannot be read: its body as it stands, to be rejected.
-    #[derive(Deserialize)]
-    struct Odd<'a> {
-        #[serde(rename = "messageId")]
-        id: String,
-        #[serde(borrow)]
-        body: &'a RawValue,
-    }
+/// A record of a batch, its fields as they stand: whatever one of them is, it is this record's alone.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record<'a> {
+    #[serde(borrow)]
+    message_id: Option<&'a RawValue>,
+    receipt_handle: Option<&'a RawValue>,
+    body: Option<&'a RawValue>,
+    attributes: Option<&'a RawValue>,
+    message_attributes: Option<&'a RawValue>,
+    #[serde(rename = "eventSourceARN")]
+    event_source_arn: Option<&'a RawValue>,
+}
 
+/// What SQS says of a message.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    approximate_receive_count: Option<&'a RawValue>,
+    sent_timestamp: Option<&'a RawValue>,
+    message_group_id: Option<&'a RawValue>,
+}
+
+/// Makes messages of records. One that stands twice counts once.
+fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
+    let since_1970 = |millis: &str| UNIX_EPOCH.checked_add(Duration::from_millis(millis.parse().ok()?));
     let mut seen = HashSet::new();
     let mut messages = Vec::with_capacity(records.len());
-    for (index, record) in records.into_iter().map(RawValue::get).enumerate() {
-        let odd = |Odd { id, body }| json!({"messageId": id, "body": body.get()});
-        let mut record = json::read(record).or_else(|_| serde_json::from_str(record).map(odd)).unwrap_or_default();
-        let record: &mut Value = &mut record;
-        let text = |path: &str| json::at(record, path).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let id = text("/messageId").ok_or(EventError { index })?.to_owned();
-        let queue_arn = text("/eventSourceARN").unwrap_or_default().to_owned();
-        let receives = text("/attributes/ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-        let since_1970 = |millis: &str| UNIX_EPOCH.checked_add(Duration::from_millis(millis.parse().ok()?));
-        let time = |path: &str| since_1970(text(path)?);
-        let sent = time("/attributes/SentTimestamp");
-        let attribute = json::at(record, "/messageAttributes").and_then(|attributes| attributes.get(FIRST_SENT));
-        let first_sent = attribute.and_then(|it| since_1970(it.get("stringValue")?.as_str()?)).or(sent);
+    for (index, record) in records.into_iter().enumerate() {
+        let record: Record<'_> = object(record.get()).unwrap_or_default();
+        let id = text(record.message_id).ok_or(EventError { index })?;
+        let queue_arn = text(record.event_source_arn).unwrap_or_default();
+        let attributes: Attributes<'_> = record.attributes.and_then(|it| object(it.get())).unwrap_or_default();
+        let receives = text(attributes.approximate_receive_count).and_then(|count| count.parse().ok()).unwrap_or(1);
+        let sent = text(attributes.sent_timestamp).and_then(|millis| since_1970(&millis));
+        let others = record.message_attributes.and_then(|others| json::read(others.get()).ok());
+        let first_sent = others.and_then(|others| since_1970(others.get(FIRST_SENT)?.get("stringValue")?.as_str()?));
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
-        let group = text("/attributes/MessageGroupId").filter(|_| is_fifo(&queue_arn)).map(str::to_owned);
-        let receipt = text("/receiptHandle").map(|handle| Receipt { queue_arn, handle: handle.to_owned() });
-        // A pipe may have been told to open the body.
-        let body = match record.get_mut("body").map(Value::take) {
-            Some(Value::String(body)) => body,
-            body => body.unwrap_or_default().to_string(),
-        };
+        let group = text(attributes.message_group_id).filter(|_| is_fifo(&queue_arn));
+        let receipt = text(record.receipt_handle).map(|handle| Receipt { queue_arn, handle });
+        // A pipe may have been told to open the body. What is no text is taken as it stands, to be rejected.
+        let body = record.body.unwrap_or(RawValue::NULL).get();
+        let body = serde_json::from_str(body).unwrap_or_else(|_| body.to_owned());
         if seen.insert(id.clone()) {
-            messages.push(Message { id, body, receives, sent, first_sent, receipt, group });
+            messages.push(Message { id, body, receives, sent, first_sent: first_sent.or(sent), receipt, group });
         }
     }
     Ok(messages)
+}
+
+/// Reads an object; a list of its values would do for serde.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok())?
+}
+
+/// Reads a string that is not empty.
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok().filter(|text: &String| !text.is_empty())
 }
 
 /// The innermost document of a message.
@@ -164,28 +184,49 @@ impl Document {
     /// # Errors
     /// When the text is not JSON, not an object, or wrapped more than four times.
     pub fn open(body: &str) -> Result<Self, Malformed> {
-        let parse = |text: &str| {
-            let wrong = |error: serde_json::Error| Malformed(format!("the body must be JSON: {error}"));
-            json::read(text).map_err(wrong)
-        };
-        let mut detail_type = None;
-        let mut value = parse(body)?;
+        let (mut text, mut detail_type) = (Cow::Borrowed(body), None);
         for _ in 0..=MAX_ENVELOPES {
-            let Value::Object(fields) = &mut value else {
-                return Err(Malformed(format!("the body must be a JSON object, not {}", kind(&value))));
+            let Some((name, content)) = opened(&text) else {
+                let wrong = |error: serde_json::Error| Malformed(format!("the body must be JSON: {error}"));
+                return match json::read(&text).map_err(wrong)? {
+                    value @ Value::Object(_) => Ok(Self { value, detail_type }),
+                    other => Err(Malformed(format!("the body must be a JSON object, not {}", kind(&other)))),
+                };
             };
-            let field = |name: &str| fields.get(name).and_then(Value::as_str);
-            if let (Some("Notification"), Some(message)) = (field("Type"), field("Message")) {
-                value = parse(message)?;
-            } else if let (Some(name), true) = (field("detail-type"), fields.contains_key("detail")) {
-                detail_type = Some(name.to_owned());
-                value = fields.remove("detail").unwrap_or_default();
-            } else {
-                return Ok(Self { value, detail_type });
-            }
+            text = Cow::Owned(content);
+            detail_type = name.or(detail_type);
         }
         Err(Malformed(format!("the body must have at most {MAX_ENVELOPES} envelopes around the sign-up")))
     }
+}
+
+/// Takes what is in an envelope out of it, with the `detail-type` if it tells one; a document is no envelope.
+fn opened(envelope: &str) -> Option<(Option<String>, String)> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(rename = "Type", borrow)]
+        kind: Option<&'a RawValue>,
+        #[serde(rename = "Message")]
+        message: Option<&'a RawValue>,
+        #[serde(rename = "detail-type")]
+        detail_type: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "what_there_is")]
+        detail: Option<&'a RawValue>,
+    }
+
+    /// A null, too, is something.
+    fn what_there_is<'de: 'a, 'a, D: Deserializer<'de>>(detail: D) -> Result<Option<&'a RawValue>, D::Error> {
+        Deserialize::deserialize(detail).map(Some)
+    }
+
+    let string = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok();
+    let Envelope { kind, message, detail_type, detail } = object(envelope)?;
+    if string(kind).as_deref() == Some("Notification")
+        && let Some(message) = string(message)
+    {
+        return Some((None, message));
+    }
+    Some((Some(string(detail_type)?), detail?.get().to_owned()))
 }
 
 /// Whether a queue, by its name, URL or ARN, keeps the order of a group.
