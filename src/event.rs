@@ -3,10 +3,14 @@
 use std::{
     borrow::Cow,
     collections::HashSet,
+    fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
 use crate::json;
@@ -67,11 +71,6 @@ impl Invocation {
     /// # Errors
     /// When a record has no ID.
     pub fn parse(event: &RawValue, request_id: &str) -> Result<Self, EventError> {
-        #[derive(Deserialize)]
-        struct Batch<'a> {
-            #[serde(rename = "Records", borrow)]
-            records: Vec<&'a RawValue>,
-        }
         // Only this makes `id` an event's: in another document it may be a person's.
         #[derive(Deserialize)]
         struct BusEvent {
@@ -83,13 +82,12 @@ impl Invocation {
         }
 
         let text = event.get();
-        let records = if text.starts_with('[') {
-            Some(serde_json::from_str(text).map_err(|_| EventError { index: 0 })?)
-        } else {
-            serde_json::from_str(text).ok().map(|Batch { records }| records)
-        };
-        if let Some(records) = records {
+        if let Some(records) = batch(text) {
             return Ok(Self::Batch(messages(records)?));
+        }
+        if let Some(records) = batch::<&RawValue>(text) {
+            let index = records.iter().position(|record| fields(record.get(), []).is_none()).unwrap_or_default();
+            return Err(EventError { index });
         }
         let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
         Ok(Self::Event(Message {
@@ -104,46 +102,55 @@ impl Invocation {
     }
 }
 
-/// A record of a batch, its fields as they stand: whatever one of them is, it is this record's alone.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Takes the records out of a batch, which may be nothing but a list of them.
+fn batch<'a, R: Deserialize<'a>>(text: &'a str) -> Option<Vec<R>> {
+    #[derive(Deserialize)]
+    struct Batch<R> {
+        #[serde(rename = "Records")]
+        records: Vec<R>,
+    }
+    if text.starts_with('[') {
+        return serde_json::from_str(text).ok();
+    }
+    serde_json::from_str(text).ok().map(|Batch { records }| records)
+}
+
+/// A record of a batch, as SQS makes it.
 struct Record<'a> {
-    #[serde(borrow)]
     message_id: Option<&'a RawValue>,
     receipt_handle: Option<&'a RawValue>,
     body: Option<&'a RawValue>,
     attributes: Option<&'a RawValue>,
     message_attributes: Option<&'a RawValue>,
-    #[serde(rename = "eventSourceARN")]
     event_source_arn: Option<&'a RawValue>,
 }
 
-/// What SQS says of a message.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attributes<'a> {
-    #[serde(borrow)]
-    approximate_receive_count: Option<&'a RawValue>,
-    sent_timestamp: Option<&'a RawValue>,
-    message_group_id: Option<&'a RawValue>,
+impl<'de: 'a, 'a> Deserialize<'de> for Record<'a> {
+    fn deserialize<D: Deserializer<'de>>(record: D) -> Result<Self, D::Error> {
+        let names = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSourceARN"];
+        let [message_id, receipt_handle, body, attributes, message_attributes, event_source_arn] =
+            Fields(names).deserialize(record)?;
+        Ok(Self { message_id, receipt_handle, body, attributes, message_attributes, event_source_arn })
+    }
 }
 
 /// Makes messages of records. One that stands twice counts once.
-fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
+fn messages(records: Vec<Record<'_>>) -> Result<Vec<Message>, EventError> {
     let since_1970 = |millis: &str| UNIX_EPOCH.checked_add(Duration::from_millis(millis.parse().ok()?));
     let mut seen = HashSet::new();
     let mut messages = Vec::with_capacity(records.len());
     for (index, record) in records.into_iter().enumerate() {
-        let record: Record<'_> = object(record.get()).unwrap_or_default();
         let id = text(record.message_id).ok_or(EventError { index })?;
         let queue_arn = text(record.event_source_arn).unwrap_or_default();
-        let attributes: Attributes<'_> = record.attributes.and_then(|it| object(it.get())).unwrap_or_default();
-        let receives = text(attributes.approximate_receive_count).and_then(|count| count.parse().ok()).unwrap_or(1);
-        let sent = text(attributes.sent_timestamp).and_then(|millis| since_1970(&millis));
+        let names = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
+        let attributes = record.attributes.and_then(|attributes| fields(attributes.get(), names));
+        let [receives, sent, group] = attributes.unwrap_or_default();
+        let receives = text(receives).and_then(|count| count.parse().ok()).unwrap_or(1);
+        let sent = text(sent).and_then(|millis| since_1970(&millis));
         let others = record.message_attributes.and_then(|others| json::read(others.get()).ok());
         let first_sent = others.and_then(|others| since_1970(others.get(FIRST_SENT)?.get("stringValue")?.as_str()?));
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
-        let group = text(attributes.message_group_id).filter(|_| is_fifo(&queue_arn));
+        let group = text(group).filter(|_| is_fifo(&queue_arn));
         let receipt = text(record.receipt_handle).map(|handle| Receipt { queue_arn, handle });
         // A pipe may have been told to open the body. What is no text is taken as it stands, to be rejected.
         let body = record.body.unwrap_or(RawValue::NULL).get();
@@ -155,9 +162,65 @@ fn messages(records: Vec<&RawValue>) -> Result<Vec<Message>, EventError> {
     Ok(messages)
 }
 
-/// Reads an object; a list of its values would do for serde.
-fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok())?
+/// Reads the fields of an object that have these names; none if it is no object.
+fn fields<'a, const N: usize>(text: &'a str, names: [&'static str; N]) -> Option<[Option<&'a RawValue>; N]> {
+    let mut object = serde_json::Deserializer::from_str(text);
+    let fields = Fields(names).deserialize(&mut object).ok()?;
+    object.end().ok().map(|()| fields)
+}
+
+/// The names of those fields of an object that are to be read, each as it stands: whatever it is, it is no matter of the
+/// others. Of one that stands twice, the last counts.
+struct Fields<const N: usize>([&'static str; N]);
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Fields<N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn deserialize<D: Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
+        object.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Fields<N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields = [None; N];
+        while let Some(place) = entries.next_key_seed(Place(&self.0))? {
+            match place.and_then(|place| fields.get_mut(place)) {
+                Some(field) => *field = Some(entries.next_value()?),
+                None => drop(entries.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// Finds a name's place among those that are to be read.
+struct Place<'a>(&'a [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Option<usize>, D::Error> {
+        name.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Place<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|wanted| *wanted == name))
+    }
 }
 
 /// Reads a string that is not empty.
@@ -202,25 +265,8 @@ impl Document {
 
 /// Takes what is in an envelope out of it, with the `detail-type` if it tells one; a document is no envelope.
 fn opened(envelope: &str) -> Option<(Option<String>, String)> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        #[serde(rename = "Type", borrow)]
-        kind: Option<&'a RawValue>,
-        #[serde(rename = "Message")]
-        message: Option<&'a RawValue>,
-        #[serde(rename = "detail-type")]
-        detail_type: Option<&'a RawValue>,
-        #[serde(borrow, default, deserialize_with = "what_there_is")]
-        detail: Option<&'a RawValue>,
-    }
-
-    /// A null, too, is something.
-    fn what_there_is<'de: 'a, 'a, D: Deserializer<'de>>(detail: D) -> Result<Option<&'a RawValue>, D::Error> {
-        Deserialize::deserialize(detail).map(Some)
-    }
-
     let string = |raw: Option<&RawValue>| serde_json::from_str::<String>(raw?.get()).ok();
-    let Envelope { kind, message, detail_type, detail } = object(envelope)?;
+    let [kind, message, detail_type, detail] = fields(envelope, ["Type", "Message", "detail-type", "detail"])?;
     if string(kind).as_deref() == Some("Notification")
         && let Some(message) = string(message)
     {

@@ -164,13 +164,9 @@ fn never_makes_an_empty_id_of_a_missing_one() {
     let empty = messages(&json!({"Records": [record("m1", "arn"), nameless.clone()]}));
     nameless["messageId"] = Value::Null;
     let absent = messages(&json!([nameless]));
-    assert_eq!(
-        [empty, absent],
-        [
-            Err("record 1 of the batch has no messageId: must be that of an SQS message".to_owned()),
-            Err("record 0 of the batch has no messageId: must be that of an SQS message".to_owned())
-        ]
-    );
+    let none = messages(&json!({"Records": [record("m1", "arn"), ["m2"]]}));
+    let no_id = |index| Err(format!("record {index} of the batch has no messageId: must be that of an SQS message"));
+    assert_eq!([empty, absent, none], [1, 0, 1].map(no_id));
 }
 
 #[test]
@@ -183,6 +179,17 @@ fn keeps_a_record_that_cannot_be_read_apart() {
         (messages.len(), messages[0].body == body, read(&messages[0].body).is_err())
     });
     assert_eq!(kept, [(2, true, true); 3]);
+}
+
+#[test]
+fn takes_the_last_of_a_field_that_stands_twice() {
+    let event = r#"[{"messageId":"m1","body":"1","messageId":"m2","body":"{\"userId\":\"ada\"}"}]"#;
+    let event = RawValue::from_string(event.to_owned()).unwrap();
+    let Ok(Invocation::Batch(messages)) = Invocation::parse(&event, "request-1") else { panic!("{event}") };
+    let envelope = r#"{"detail-type":"UserSignedUp","detail":{"userId":"bob"},"detail":{"userId":"ada"}}"#;
+    let user = |body: &str| read(body).map(|(user, _, _)| user);
+    assert_eq!((messages[0].id.as_str(), user(&messages[0].body)), ("m2", Ok("ada".to_owned())));
+    assert_eq!(user(envelope), Ok("ada".to_owned()));
 }
 
 #[test]
