@@ -9,9 +9,9 @@
 //! cargo bench -- --accept           accepts the counts
 //! ```
 //!
-//! The binary is that of `cargo build --release`, not that of cargo's bench profile: it shares no feature of any crate
-//! with the tests. All numbers but those of a check are also in `target/bench.json`. The file is not `main.rs`, or cargo would also take it
-//! for a test.
+//! The binary is that of `cargo build --release`, stripped, not that of cargo's bench profile: it shares no feature of
+//! any crate with the tests. All numbers but those of a check are also in `target/bench.json`. The file is not
+//! `main.rs`, or cargo would also take it for a test.
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,

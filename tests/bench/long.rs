@@ -83,11 +83,16 @@ fn most(calls: &[Instant]) -> usize {
     counts.max().unwrap_or_default()
 }
 
+/// By how much a time on the core may be longer than one that it should equal: these machines are noisy.
+const NOISE: f64 = 1.5;
+/// Memory that an environment may come to need in a hundred thousand invocations.
+const GROWTH: f64 = 1.0;
+
 /// Whether a record's cost grows with the batch, and an environment with its age: some ten minutes.
 pub async fn long(machine: Machine, binary: &Path) -> io::Result<Vec<Figure>> {
     const INVOCATIONS: usize = 100_000;
     const SOME: usize = 2_000;
-    let mut figures = Vec::new();
+    let (mut figures, mut costs) = (Vec::new(), Vec::new());
     for records in [1, 10, 100, 1_000, 10_000] {
         // Of its own each: what one has left behind is not the next one's.
         let life = Life::begin(machine, Command::new(binary), PLAIN).await?;
@@ -100,15 +105,16 @@ pub async fn long(machine: Machine, binary: &Path) -> io::Result<Vec<Figure>> {
             wall += between(times.begun, times.ended);
         }
         let count = (repeats * records) as f64;
-        let cpu = micros(cpu_at_rest(life.process).await? - cpu);
+        let cost = micros(cpu_at_rest(life.process).await? - cpu) / count;
+        costs.push(cost);
         figures.extend([
-            Figure::new(format!("batch of {records}: CPU a record"), "µs", cpu / count),
+            Figure::new(format!("batch of {records}: CPU a record"), "µs", cost),
             Figure::new(format!("batch of {records}: wall a record"), "ms", wall / count),
             Figure::new(format!("batch of {records}: peak memory"), "MiB", memory(life.process, "VmHWM")? / MIB),
         ]);
     }
     let life = Life::begin(machine, Command::new(binary), PLAIN).await?;
-    let mut worked = 0;
+    let (mut worked, mut ages, mut memories) = (0, Vec::new(), Vec::new());
     for age in [SOME, INVOCATIONS / 10, INVOCATIONS / 2, INVOCATIONS] {
         for _ in worked..age - SOME {
             life.batch(1).await?;
@@ -118,12 +124,28 @@ pub async fn long(machine: Machine, binary: &Path) -> io::Result<Vec<Figure>> {
             life.batch(1).await?;
         }
         worked = age;
-        let cpu = micros(cpu_at_rest(life.process).await? - cpu);
+        let cost = micros(cpu_at_rest(life.process).await? - cpu) / SOME as f64;
+        let memory = memory(life.process, "VmRSS")? / MIB;
+        ages.push(cost);
+        memories.push(memory);
         figures.extend([
-            Figure::new(format!("after {age} invocations: memory"), "MiB", memory(life.process, "VmRSS")? / MIB),
-            Figure::new(format!("after {age} invocations: CPU of one"), "µs", cpu / SOME as f64),
+            Figure::new(format!("after {age} invocations: memory"), "MiB", memory),
+            Figure::new(format!("after {age} invocations: CPU of one"), "µs", cost),
         ]);
     }
+    // The first is of batches of one, in which each record bears a whole invocation.
+    flat("CPU of a record, by batch", costs.get(1..).unwrap_or_default(), |first| first * NOISE)?;
+    flat("CPU of an invocation, by age", &ages, |first| first * NOISE)?;
+    flat("memory, by age", &memories, |first| first + GROWTH)?;
     figures.push(Figure::new("connections of all these", "", life.tencent.take_traffic().connections.len() as f64));
     Ok(figures)
+}
+
+/// Refuses values of which one is more than there may be by the first.
+fn flat(what: &str, values: &[f64], most: impl Fn(f64) -> f64) -> io::Result<()> {
+    let most = most(values.first().copied().unwrap_or_default());
+    if values.iter().any(|value| *value > most) {
+        return Err(io::Error::other(format!("{what} grows beyond {most:.1}: {values:.1?}")));
+    }
+    Ok(())
 }

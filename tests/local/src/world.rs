@@ -223,7 +223,9 @@ pub async fn build_release() -> io::Result<PathBuf> {
     let mut build = Command::new(cargo);
     // The target is named, so that it is known where the binary is.
     let target = top().join("target");
-    build.args(["build", "--release", "--package", STACK, "--bin", STACK, "--target-dir"]).arg(&target);
+    build.args(["rustc", "--release", "--package", STACK, "--bin", STACK, "--target-dir"]).arg(&target);
+    // As cargo-lambda strips it. Cargo itself would not: it forgets how, where a package has an opt-level of its own.
+    build.args(["--", "-C", "strip=symbols"]);
     build.current_dir(top()).env_remove("CARGO_BUILD_TARGET");
     let status = build.stdin(Stdio::null()).kill_on_drop(true).status().await?;
     if !status.success() {
