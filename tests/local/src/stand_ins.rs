@@ -1,6 +1,10 @@
 //! The binary among stand-ins: Tencent, Secrets Manager and SQS as it calls them, and Lambda, which invokes it.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 
@@ -15,6 +19,8 @@ use crate::{
 pub const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/signups";
 /// Where it keeps what is rejected.
 pub const PARKING: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/parking";
+/// When the records of the samples were sent, by themselves.
+const SENT: &str = "1795426200000";
 /// How long an invocation may take, by its deadline.
 const TIME: Duration = Duration::from_mins(2);
 
@@ -64,12 +70,13 @@ impl World {
         }
     }
 
-    /// The same, with a sample of `events/`.
+    /// The same, with a sample of `events/` that has just been sent: one that is days old would expire.
     ///
     /// # Panics
     /// When there is no such sample, or the invocation does not end.
     pub async fn invoke_sample(&self, name: &str) -> String {
-        self.invoke(&file(&format!("events/{name}.json"))).await
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.invoke(&file(&format!("events/{name}.json")).replace(SENT, &now.to_string())).await
     }
 
     /// The lines of the log about messages: `message level outcome code`, in order of the message IDs.
