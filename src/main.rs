@@ -1,13 +1,13 @@
 //! The Lambda function: settings, clients, key, run.
 
-use std::{io::Write, process::ExitCode, time::SystemTime};
+use std::{process::ExitCode, time::SystemTime};
 
 use chat_signup_import::{
     aws,
     chat::Chat,
     config::Config,
     handler::{Edge, Handler},
-    logs::Logs,
+    logs::{self, Logs},
     metrics::Tally,
     network::Network,
 };
@@ -57,8 +57,5 @@ fn variable(name: &str) -> Option<String> {
 /// Writes metrics between the lines of the log, where CloudWatch finds them.
 fn metrics(tally: &Tally, context: &Context, cold_start: bool) {
     let level = Logs::from_lookup(variable).level;
-    let lines = tally.lines(&context.env_config.function_name, level.as_str(), SystemTime::now(), cold_start);
-    if let Err(error) = std::io::stdout().lock().write_all(lines.as_bytes()) {
-        tracing::warn!(%error, "metrics not written");
-    }
+    logs::write(&tally.lines(&context.env_config.function_name, level.as_str(), SystemTime::now(), cold_start));
 }

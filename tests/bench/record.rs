@@ -16,7 +16,7 @@ use chat_signup_import::{
     config::Config,
     event::Invocation,
     handler::{Edge, Handler},
-    logs::Logs,
+    logs::{self, Logs},
     network::Network,
 };
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -181,9 +181,7 @@ async fn handler() -> io::Result<Handler> {
         random: || 4_294_967_295,
         clock: SystemTime::now,
         metrics: |tally, context, cold_start| {
-            let lines = tally.lines(&context.env_config.function_name, "INFO", SystemTime::now(), cold_start);
-            // What cannot be written is not read either.
-            let _ = io::stdout().lock().write_all(lines.as_bytes());
+            logs::write(&tally.lines(&context.env_config.function_name, "INFO", SystemTime::now(), cold_start));
         },
     };
     let handler = Handler::new(config, edge);
