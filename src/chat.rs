@@ -6,6 +6,7 @@ mod http;
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use futures_util::{
     future::{BoxFuture, ready},
 };
 use reqwest::Url;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category, json};
 
@@ -84,6 +85,9 @@ pub trait Carrier: Send + Sync {
 pub struct Chat {
     carrier: Box<dyn Carrier>,
     endpoint: Url,
+    /// For each command the last signature, and the address with all of the query that is the same for every call signed
+    /// with it: to encode it would take longer than the rest of a request.
+    signed: Mutex<HashMap<&'static str, (SecretString, Url)>>,
 }
 
 /// What goes with every call.
@@ -141,7 +145,7 @@ impl Chat {
 
     /// Makes a client whose requests are carried by `carrier`.
     pub fn over(carrier: Box<dyn Carrier>, endpoint: &Url) -> Self {
-        Self { carrier, endpoint: endpoint.clone() }
+        Self { carrier, endpoint: endpoint.clone(), signed: Mutex::default() }
     }
 
     /// Opens a connection, in a second at most, so that the first call need not wait for DNS, TCP and TLS.
@@ -189,20 +193,31 @@ impl Chat {
         Ok(found)
     }
 
-    async fn post(&self, command: &str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
+    async fn post(&self, command: &'static str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
         let Call { credentials, random, timeout, connection } = call;
+        let mut url = self.signed(command, credentials);
+        url.query_pairs_mut().append_pair("random", &random.to_string());
+        let text = serde_json::to_vec(request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
+        let answer = tokio::time::timeout(timeout, self.carrier.carry(url, text, connection)).await;
+        verdict(&answer.unwrap_or(Err(Failure::Timeout))?, credentials.user_sig.expose_secret())
+    }
+
+    /// Gives a command's address with all of the query but `random`.
+    fn signed(&self, command: &'static str, credentials: &Credentials) -> Url {
         let user_sig = credentials.user_sig.expose_secret();
+        let signed = &mut *self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, url)) = signed.get(command).filter(|(of, _)| of.expose_secret() == user_sig) {
+            return url.clone();
+        }
         let mut url = self.endpoint.clone();
         url.set_path(command);
         url.query_pairs_mut()
             .append_pair("sdkappid", &credentials.sdk_app_id.to_string())
             .append_pair("identifier", &credentials.identifier)
             .append_pair("usersig", user_sig)
-            .append_pair("random", &random.to_string())
             .append_pair("contenttype", "json");
-        let text = serde_json::to_vec(request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
-        let answer = tokio::time::timeout(timeout, self.carrier.carry(url, text, connection)).await;
-        verdict(&answer.unwrap_or(Err(Failure::Timeout))?, user_sig)
+        signed.insert(command, (credentials.user_sig.clone(), url.clone()));
+        url
     }
 }
 

@@ -1,7 +1,10 @@
 //! How a request goes over the network: HTTP with connections that are kept.
 
 use futures_util::{FutureExt, future::BoxFuture};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 
 use super::{Carrier, Connection, Failure};
 use crate::network::{Network, NetworkError};
@@ -32,7 +35,8 @@ impl Http {
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
         let broken =
             |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
-        let request = client.post(url).header("content-type", "application/json").body(body);
+        let json = HeaderValue::from_static("application/json");
+        let request = client.post(url).header(CONTENT_TYPE, json).body(body);
         let response = request.send().await.map_err(broken)?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status().as_u16()));
