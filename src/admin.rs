@@ -135,7 +135,8 @@ impl Admin {
     }
 
     async fn read(&self, state: &mut State, now: SystemTime) -> Result<(), AdminError> {
-        match self.fetch().await {
+        // Its future has 5 KB, which every message would have with it, though few of them wait for a read.
+        match Box::pin(self.fetch()).await {
             Ok(secret) => {
                 if !state.secret.as_ref().is_some_and(|held| held.is(&secret)) {
                     state.signed = None;

@@ -58,7 +58,7 @@ impl Queue {
         });
         let url = batch.first().map(|(receipt, _)| self.url_of(&receipt.queue_arn));
         let call = self.sqs.change_message_visibility_batch().set_queue_url(url).set_entries(Some(entries.collect()));
-        let failed = match call.send().await {
+        let failed = match Box::pin(call.send()).await {
             Ok(answer) => answer.failed().first().map(|entry| (answer.failed().len(), entry.code().to_owned())),
             Err(error) => Some((batch.len(), reason(&error))),
         };
@@ -110,7 +110,8 @@ impl Queue {
             let group = message.group.as_deref().unwrap_or(&message.id);
             call = call.message_group_id(group).message_deduplication_id(&message.id);
         }
-        call.send().await.map(drop).map_err(|error| QueueError::Failed(reason(&error)))
+        // Its future has 5 KB, which every message would have with it, though few are parked.
+        Box::pin(call.send()).await.map(drop).map_err(|error| QueueError::Failed(reason(&error)))
     }
 
     /// The URL that goes with the ARN of a queue: a record names its queue by ARN, SQS wants the URL.
