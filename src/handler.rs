@@ -1,6 +1,7 @@
 //! How an invocation is worked through.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashSet},
     panic::AssertUnwindSafe,
     sync::atomic::{AtomicBool, Ordering},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use aws_lambda_events::sqs::SqsBatchResponse;
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
 use tokio::{
@@ -88,6 +89,14 @@ struct Report<'a> {
     attempts: Vec<Attempt>,
     /// How long it stays away, if it has to come back.
     delay: Option<Duration>,
+}
+
+/// Where an invocation's reports come in.
+struct Desk<'a, 'b> {
+    tally: &'b mut Tally,
+    /// The causes that were told as errors already.
+    blocked: HashSet<String>,
+    reports: Vec<Report<'a>>,
 }
 
 impl Handler {
@@ -183,44 +192,40 @@ impl Handler {
     async fn work<'a>(&'a self, messages: &'a [Message], end: Instant, tally: &mut Tally) -> Vec<Report<'a>> {
         let each = CLOSING_TIME_EACH.saturating_mul(u32::try_from(messages.len()).unwrap_or(u32::MAX));
         let deadline = before(end, CLOSING_TIME + each);
-        let mut blocked = HashSet::new();
-        let mut reports: Vec<Report<'a>> = Vec::with_capacity(messages.len());
-        let mut report = |message: &'a Message, attempts: Vec<Attempt>, reports: &mut Vec<Report<'a>>| {
-            let report = Report::new(message, attempts, (self.random)());
-            for attempt in &report.attempts {
-                tally.count(attempt);
-                report.log(attempt, &mut blocked);
-            }
-            if report.delay.is_some() {
-                tally.comes_back(self.age(message).unwrap_or_default());
-            }
-            reports.push(report);
-        };
-        let mut done = stream::iter(lanes(messages))
-            .flat_map_unordered(self.max_in_flight, |lane| Box::pin(self.lane(lane, deadline)));
-        while let Ok(Some((message, attempts))) = timeout_at(deadline, done.next()).await {
-            report(message, attempts, &mut reports);
-        }
-        drop(done);
-        let finished: HashSet<&str> = reports.iter().map(|report| report.message.id.as_str()).collect();
+        let desk = RefCell::new(Desk { tally, blocked: HashSet::new(), reports: Vec::with_capacity(messages.len()) });
+        let lanes = stream::iter(lanes(messages));
+        let done = lanes.for_each_concurrent(self.max_in_flight, |lane| self.lane(lane, deadline, &desk));
+        // What is not done by then had no time.
+        let _ = timeout_at(deadline, done).await;
+        let mut desk = desk.into_inner();
+        let finished: HashSet<&str> = desk.reports.iter().map(|report| report.message.id.as_str()).collect();
         for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
-            report(message, not_tried(Outcome::out_of_time()), &mut reports);
+            self.report(message, not_tried(Outcome::out_of_time()), &mut desk);
         }
-        reports
+        desk.reports
     }
 
     /// Works through messages whose order must be kept: after one that comes back, the rest comes back too.
-    fn lane<'a>(
-        &'a self,
-        lane: Vec<&'a Message>,
-        deadline: Instant,
-    ) -> impl Stream<Item = (&'a Message, Vec<Attempt>)> {
-        stream::unfold((lane.into_iter(), false), move |(mut rest, stopped)| async move {
-            let message = rest.next()?;
+    async fn lane<'a>(&'a self, lane: Vec<&'a Message>, deadline: Instant, desk: &RefCell<Desk<'a, '_>>) {
+        let mut stopped = false;
+        for message in lane {
             let attempts = if stopped { not_tried(Outcome::out_of_turn()) } else { self.one(message, deadline).await };
-            let stopped = attempts.iter().any(|attempt| attempt.outcome.comes_back());
-            Some(((message, attempts), (rest, stopped)))
-        })
+            stopped |= attempts.iter().any(|attempt| attempt.outcome.comes_back());
+            self.report(message, attempts, &mut desk.borrow_mut());
+        }
+    }
+
+    /// Counts and logs what became of a message.
+    fn report<'a>(&self, message: &'a Message, attempts: Vec<Attempt>, desk: &mut Desk<'a, '_>) {
+        let report = Report::new(message, attempts, (self.random)());
+        for attempt in &report.attempts {
+            desk.tally.count(attempt);
+            report.log(attempt, &mut desk.blocked);
+        }
+        if report.delay.is_some() {
+            desk.tally.comes_back(self.age(message).unwrap_or_default());
+        }
+        desk.reports.push(report);
     }
 
     /// How long a message has been on its queue, if it tells.
@@ -286,14 +291,15 @@ impl<'a> Report<'a> {
     /// Writes the one line there is about a sign-up; `blocked` has the causes that were told as errors already.
     fn log(&self, attempt: &Attempt, blocked: &mut HashSet<String>) {
         let Attempt { user, fitted, outcome, latency } = attempt;
-        let cause = outcome.cause();
+        let (cause, user) = (outcome.cause(), user.as_ref().map(ToString::to_string));
         let fitted = (!fitted.is_empty()).then(|| fitted.join("; "));
         macro_rules! tell {
             ($level:expr) => {
                 tracing::event!(
                     $level,
+                    message = outcome.label(),
                     message_id = self.message.id,
-                    user = user.as_ref().map(tracing::field::display),
+                    user,
                     receives = self.message.receives,
                     code = cause.map(|cause| &*cause.code),
                     meaning = cause.map(|cause| &*cause.meaning),
@@ -301,9 +307,7 @@ impl<'a> Report<'a> {
                     tencent_request_id = cause.and_then(|cause| cause.refusal.as_ref()?.request_id.as_deref()),
                     fitted,
                     latency_ms = latency.map(millis),
-                    back_in_s = self.delay.map(|delay| delay.as_secs()),
-                    "{}",
-                    outcome.label()
+                    back_in_s = self.delay.map(|delay| delay.as_secs())
                 )
             };
         }
