@@ -111,9 +111,9 @@ impl fmt::Display for Place {
 
 impl Place {
     /// Gives what stands there, without nulls and empty strings.
-    fn values<'a>(&self, document: &'a Value) -> Vec<&'a Value> {
+    fn values<'a>(&self, document: &'a Value) -> impl Iterator<Item = &'a Value> {
         let found = self.0.iter().filter_map(|pointer| json::at(document, pointer));
-        found.filter(|value| !value.is_null() && value.as_str() != Some("")).collect()
+        found.filter(|value| !value.is_null() && value.as_str() != Some(""))
     }
 }
 
@@ -225,9 +225,8 @@ pub fn text<'a>(places: &'a [Place], document: &Value, integers: bool) -> Option
         other => Err(kind(other)),
     };
     places.iter().find_map(|place| {
-        let values = place.values(document);
-        let texts: Result<Vec<String>, _> = values.iter().copied().map(text).collect();
-        (!values.is_empty()).then_some((place, texts.map(|texts| texts.join(" "))))
+        let texts = place.values(document).map(text);
+        Some((place, texts.reduce(|all, text| Ok(all? + " " + &text?))?))
     })
 }
 
@@ -245,7 +244,7 @@ pub fn presets() -> serde_json::Result<BTreeMap<String, Format>> {
 }
 
 fn first<'a>(places: &[Place], document: &'a Value) -> Option<&'a Value> {
-    places.iter().find_map(|place| place.values(document).first().copied())
+    places.iter().find_map(|place| place.values(document).next())
 }
 
 /// Reads a list that must not be empty if it is there: nothing could ever be in it.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
@@ -103,9 +103,7 @@ impl Importer {
         }
         let is_late =
             sent.and_then(|sent| (self.clock)().duration_since(sent).ok()).is_some_and(|age| age >= self.late_after);
-        let side_by_side = signups.len();
-        let attempts = stream::iter(signups).map(|signup| self.attempt(signup, is_late, deadline));
-        attempts.buffered(side_by_side).collect().await
+        join_all(signups.into_iter().map(|signup| self.attempt(signup, is_late, deadline))).await
     }
 
     async fn attempt(&self, signup: Result<Signup, Malformed>, is_late: bool, deadline: Instant) -> Attempt {

@@ -1,6 +1,6 @@
 //! How a sender's user ID becomes Tencent's.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -78,8 +78,7 @@ impl UserIdRule {
 
 /// The first `bytes` bytes of a text's SHA-256, in hex.
 fn sha256(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(bytes).flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
