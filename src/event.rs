@@ -86,8 +86,9 @@ impl Invocation {
             return Ok(Self::Batch(messages(records)?));
         }
         if let Some(records) = batch::<&RawValue>(text) {
-            let index = records.iter().position(|record| fields(record.get(), []).is_none()).unwrap_or_default();
-            return Err(EventError { index });
+            let records = records.into_iter().enumerate();
+            let records = records.map(|(index, record)| Record::odd(record).ok_or(EventError { index }));
+            return Ok(Self::Batch(messages(records.collect::<Result<_, _>>()?)?));
         }
         let id = serde_json::from_str(text).map_or_else(|_| String::new(), |event: BusEvent| event.id);
         Ok(Self::Event(Message {
@@ -115,46 +116,91 @@ fn batch<'a, R: Deserialize<'a>>(text: &'a str) -> Option<Vec<R>> {
     serde_json::from_str(text).ok().map(|Batch { records }| records)
 }
 
-/// A record of a batch, as SQS makes it.
+/// A record of a batch.
+#[derive(Default)]
 struct Record<'a> {
-    message_id: Option<&'a RawValue>,
-    receipt_handle: Option<&'a RawValue>,
-    body: Option<&'a RawValue>,
-    attributes: Option<&'a RawValue>,
+    message_id: Option<String>,
+    receipt_handle: Option<String>,
+    body: Option<String>,
+    attributes: [Option<&'a RawValue>; 3],
     message_attributes: Option<&'a RawValue>,
-    event_source_arn: Option<&'a RawValue>,
+    event_source_arn: Option<String>,
 }
 
+/// The fields of a record that are read, in the order of [`Record`]'s.
+const FIELDS: [&str; 6] = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSourceARN"];
+/// Those of its attributes.
+const ATTRIBUTES: [&str; 3] = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
+
+impl<'a> Record<'a> {
+    /// Reads one that is not as SQS makes it: whatever a field is, it is no matter of the others.
+    fn odd(record: &'a RawValue) -> Option<Self> {
+        let [message_id, receipt_handle, body, attributes, message_attributes, event_source_arn] =
+            fields(record.get(), FIELDS)?;
+        // A pipe may have been told to open the body. What is no text is taken as it stands, to be rejected.
+        let body = body.map(RawValue::get).map(|body| serde_json::from_str(body).unwrap_or_else(|_| body.to_owned()));
+        Some(Self {
+            message_id: text(message_id),
+            receipt_handle: text(receipt_handle),
+            body,
+            attributes: attributes.and_then(|attributes| fields(attributes.get(), ATTRIBUTES)).unwrap_or_default(),
+            message_attributes,
+            event_source_arn: text(event_source_arn),
+        })
+    }
+}
+
+/// Reads one as SQS makes it, in one pass. There is one more for who reads it otherwise: [`Record::odd`].
 impl<'de: 'a, 'a> Deserialize<'de> for Record<'a> {
     fn deserialize<D: Deserializer<'de>>(record: D) -> Result<Self, D::Error> {
-        let names = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSourceARN"];
-        let [message_id, receipt_handle, body, attributes, message_attributes, event_source_arn] =
-            Fields(names).deserialize(record)?;
-        Ok(Self { message_id, receipt_handle, body, attributes, message_attributes, event_source_arn })
+        record.deserialize_map(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Record<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Record<'de>, A::Error> {
+        let mut record = Record::default();
+        while let Some(place) = entries.next_key_seed(Place(&FIELDS))? {
+            match place {
+                Some(0) => record.message_id = entries.next_value()?,
+                Some(1) => record.receipt_handle = entries.next_value()?,
+                Some(2) => record.body = entries.next_value()?,
+                Some(3) => record.attributes = entries.next_value_seed(Fields(ATTRIBUTES))?,
+                Some(4) => record.message_attributes = Some(entries.next_value()?),
+                Some(5) => record.event_source_arn = entries.next_value()?,
+                _ => drop(entries.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(record)
     }
 }
 
 /// Makes messages of records. One that stands twice counts once.
 fn messages(records: Vec<Record<'_>>) -> Result<Vec<Message>, EventError> {
     let since_1970 = |millis: &str| UNIX_EPOCH.checked_add(Duration::from_millis(millis.parse().ok()?));
+    let full = |text: Option<String>| text.filter(|text| !text.is_empty());
     let mut seen = HashSet::new();
     let mut messages = Vec::with_capacity(records.len());
     for (index, record) in records.into_iter().enumerate() {
-        let id = text(record.message_id).ok_or(EventError { index })?;
-        let queue_arn = text(record.event_source_arn).unwrap_or_default();
-        let names = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
-        let attributes = record.attributes.and_then(|attributes| fields(attributes.get(), names));
-        let [receives, sent, group] = attributes.unwrap_or_default();
-        let receives = text(receives).and_then(|count| count.parse().ok()).unwrap_or(1);
-        let sent = text(sent).and_then(|millis| since_1970(&millis));
+        let id = full(record.message_id).ok_or(EventError { index })?;
+        let queue_arn = record.event_source_arn.unwrap_or_default();
+        let [receives, sent, group] = record.attributes.map(text);
+        let receives = receives.and_then(|count| count.parse().ok()).unwrap_or(1);
+        let sent = sent.and_then(|millis| since_1970(&millis));
         let others = record.message_attributes.and_then(|others| json::read(others.get()).ok());
         let first_sent = others.and_then(|others| since_1970(others.get(FIRST_SENT)?.get("stringValue")?.as_str()?));
         // A group on a standard queue only asks for fairness; order is kept on a FIFO queue alone.
-        let group = text(group).filter(|_| is_fifo(&queue_arn));
-        let receipt = text(record.receipt_handle).map(|handle| Receipt { queue_arn, handle });
-        // A pipe may have been told to open the body. What is no text is taken as it stands, to be rejected.
-        let body = record.body.unwrap_or(RawValue::NULL).get();
-        let body = serde_json::from_str(body).unwrap_or_else(|_| body.to_owned());
+        let group = group.filter(|_| is_fifo(&queue_arn));
+        let receipt = full(record.receipt_handle).map(|handle| Receipt { queue_arn, handle });
+        let body = record.body.unwrap_or_else(|| RawValue::NULL.get().to_owned());
         if seen.insert(id.clone()) {
             messages.push(Message { id, body, receives, sent, first_sent: first_sent.or(sent), receipt, group });
         }
