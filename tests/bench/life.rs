@@ -33,7 +33,7 @@ pub struct Pace {
 
 impl Pace {
     /// As high as it goes.
-    pub const HIGH: Self = Self { limit: 10_000, concurrency: 2 };
+    pub const HIGH: Self = Self { limit: 10_000, concurrency: 1 };
     /// Of a function that is set to nothing else.
     pub const DEFAULT: Self = Self { limit: 200, concurrency: 5 };
 

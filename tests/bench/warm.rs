@@ -14,16 +14,22 @@ use crate::{
 /// `MAX_IN_FLIGHT`'s default.
 const IN_FLIGHT: usize = 40;
 
-/// Batches of an environment that has worked before.
-pub async fn warm(machine: Machine, binary: &Path, pace: Pace, repeats: u32) -> io::Result<Vec<Figure>> {
+/// Batches of an environment that has worked before, so many of each size at each of these latencies.
+pub async fn warm(
+    machine: Machine,
+    binary: &Path,
+    pace: Pace,
+    latencies: &[u64],
+    repeats: u32,
+) -> io::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let life = Life::begin(machine, Command::new(binary), Plan { pace, ..PLAIN }).await?;
-    // As many connections as are ever wanted.
-    life.tencent.set_latency(Duration::from_millis(200));
+    // As many connections as are ever wanted, and more.
+    life.tencent.set_latency(Duration::from_millis(400));
     life.batch(100).await?;
     life.tencent.take_traffic();
     let (ours, mut all) = (machine::own_cpu(), 0.0);
-    for latency in [0, 50, 200].map(Duration::from_millis) {
+    for latency in latencies.iter().copied().map(Duration::from_millis) {
         life.tencent.set_latency(latency);
         for records in [1, 10, 100] {
             let cpu = cpu_at_rest(life.process).await?;

@@ -223,7 +223,11 @@ where
 /// Sleeps until `due`, to some 0.1 ms: Tokio's own timer knows whole milliseconds only.
 pub async fn sleep_until(due: Instant) {
     let left = move || due.saturating_duration_since(Instant::now());
-    tokio::time::sleep(left().saturating_sub(Duration::from_millis(2))).await;
+    let most = left().saturating_sub(Duration::from_millis(2));
+    // Of no time at all it would make up to a millisecond.
+    if !most.is_zero() {
+        tokio::time::sleep(most).await;
+    }
     if !left().is_zero() {
         // That thread does not panic.
         let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left())).await;
