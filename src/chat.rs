@@ -85,8 +85,8 @@ pub trait Carrier: Send + Sync {
 pub struct Chat {
     carrier: Box<dyn Carrier>,
     endpoint: Url,
-    /// For each command the last signature, and the address with all of the query that is the same for every call signed
-    /// with it: to encode it would take longer than the rest of a request.
+    /// For each command the last signature, and the address with all of the query but `random`: to encode that anew took
+    /// an eighth of a call's instructions. A signature tells app and identifier, so that those need not be compared.
     signed: Mutex<HashMap<&'static str, (SecretString, Url)>>,
 }
 
@@ -195,7 +195,7 @@ impl Chat {
 
     async fn post(&self, command: &'static str, call: Call<'_>, request: &impl Serialize) -> Result<Answer, Failure> {
         let Call { credentials, random, timeout, connection } = call;
-        let mut url = self.signed(command, credentials);
+        let mut url = self.address(command, credentials);
         url.query_pairs_mut().append_pair("random", &random.to_string());
         let text = serde_json::to_vec(request).map_err(|_| Failure::Unreadable("the request cannot be written"))?;
         let answer = tokio::time::timeout(timeout, self.carrier.carry(url, text, connection)).await;
@@ -203,7 +203,7 @@ impl Chat {
     }
 
     /// Gives a command's address with all of the query but `random`.
-    fn signed(&self, command: &'static str, credentials: &Credentials) -> Url {
+    fn address(&self, command: &'static str, credentials: &Credentials) -> Url {
         let user_sig = credentials.user_sig.expose_secret();
         let signed = &mut *self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, url)) = signed.get(command).filter(|(of, _)| of.expose_secret() == user_sig) {

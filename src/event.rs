@@ -122,15 +122,31 @@ struct Record<'a> {
     message_id: Option<String>,
     receipt_handle: Option<String>,
     body: Option<String>,
+    /// In the order of [`ATTRIBUTES`].
     attributes: [Option<&'a RawValue>; 3],
     message_attributes: Option<&'a RawValue>,
     event_source_arn: Option<String>,
 }
 
-/// The fields of a record that are read, in the order of [`Record`]'s.
+/// The fields of a record that are read.
 const FIELDS: [&str; 6] = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSourceARN"];
-/// Those of its attributes.
+/// The attributes of a record that are read.
 const ATTRIBUTES: [&str; 3] = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"];
+
+/// The name of a field of a record.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Name {
+    MessageId,
+    ReceiptHandle,
+    Body,
+    Attributes,
+    MessageAttributes,
+    #[serde(rename = "eventSourceARN")]
+    EventSourceArn,
+    #[serde(other)]
+    Other,
+}
 
 impl<'a> Record<'a> {
     /// Reads one that is not as SQS makes it: whatever a field is, it is no matter of the others.
@@ -150,7 +166,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads one as SQS makes it, in one pass. There is one more for who reads it otherwise: [`Record::odd`].
+/// Reads one as SQS makes it, in one pass. One that is made otherwise fails here, and is read by [`Record::odd`].
 impl<'de: 'a, 'a> Deserialize<'de> for Record<'a> {
     fn deserialize<D: Deserializer<'de>>(record: D) -> Result<Self, D::Error> {
         record.deserialize_map(Reader)
@@ -168,15 +184,15 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Record<'de>, A::Error> {
         let mut record = Record::default();
-        while let Some(place) = entries.next_key_seed(Place(&FIELDS))? {
-            match place {
-                Some(0) => record.message_id = entries.next_value()?,
-                Some(1) => record.receipt_handle = entries.next_value()?,
-                Some(2) => record.body = entries.next_value()?,
-                Some(3) => record.attributes = entries.next_value_seed(Fields(ATTRIBUTES))?,
-                Some(4) => record.message_attributes = Some(entries.next_value()?),
-                Some(5) => record.event_source_arn = entries.next_value()?,
-                _ => drop(entries.next_value::<IgnoredAny>()?),
+        while let Some(name) = entries.next_key()? {
+            match name {
+                Name::MessageId => record.message_id = entries.next_value()?,
+                Name::ReceiptHandle => record.receipt_handle = entries.next_value()?,
+                Name::Body => record.body = entries.next_value()?,
+                Name::Attributes => record.attributes = entries.next_value_seed(Fields(ATTRIBUTES))?,
+                Name::MessageAttributes => record.message_attributes = Some(entries.next_value()?),
+                Name::EventSourceArn => record.event_source_arn = entries.next_value()?,
+                Name::Other => drop(entries.next_value::<IgnoredAny>()?),
             }
         }
         Ok(record)

@@ -60,7 +60,7 @@ pub struct Handler {
     pub random: fn() -> u32,
     /// Tells wall-clock time, in which a deadline is given.
     pub clock: fn() -> SystemTime,
-    /// Takes each invocation's metrics; the flag says whether it is the environment's first.
+    /// Takes each invocation's metrics, last of all; the flag says whether it is the environment's first.
     pub metrics: fn(&Tally, &Context, bool),
     /// Whether this environment has worked before.
     pub warm: AtomicBool,
@@ -78,7 +78,7 @@ pub struct Edge {
     pub random: fn() -> u32,
     /// Tells wall-clock time.
     pub clock: fn() -> SystemTime,
-    /// Takes each invocation's metrics; the flag says whether it is the environment's first.
+    /// Takes each invocation's metrics, last of all; the flag says whether it is the environment's first.
     pub metrics: fn(&Tally, &Context, bool),
 }
 

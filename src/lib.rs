@@ -24,7 +24,7 @@
 //! | [`metrics`] | what is counted |
 //! | [`answer`] | how an invocation is answered |
 //! | [`handler`] | how an invocation is worked through |
-//! | [`logs`] | what may be written to the log |
+//! | [`logs`] | what may be written to the log, and when |
 //!
 //! ```text
 //! invocation ─▶ Message ─▶ Signup ─▶ account_import ─▶ Failure? ─▶ Outcome ─▶ answer

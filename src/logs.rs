@@ -66,7 +66,7 @@ impl Logs {
     }
 }
 
-/// Writes these lines, and before them all that wait: the end of an invocation, after which Lambda may freeze us.
+/// Writes these lines, and before them all that wait: an invocation's last, after which Lambda may freeze us.
 pub fn write(lines: &str) {
     append(lines.as_bytes(), true);
 }
@@ -76,7 +76,7 @@ fn append(line: &[u8], is_urgent: bool) {
     let lines = &mut *LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.extend_from_slice(line);
     if is_urgent || lines.len() >= WAITING {
-        // There is no other place to tell that this one fails.
+        // What is told of a failure here would be lost in the same place.
         let _ = std::io::stdout().lock().write_all(lines);
         lines.clear();
     }

@@ -54,7 +54,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Writes metrics between the lines of the log, where CloudWatch finds them.
+/// Writes an invocation's metrics after the lines of its log, where CloudWatch finds them, and with them those that wait.
 fn metrics(tally: &Tally, context: &Context, cold_start: bool) {
     let level = Logs::from_lookup(variable).level;
     logs::write(&tally.lines(&context.env_config.function_name, level.as_str(), SystemTime::now(), cold_start));

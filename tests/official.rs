@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use chat_signup_import::usersig;
 use local::{
     cloud::Cloud,
-    file,
     python::{Python, run, start},
     serve::free_port,
+    stand_ins::sample,
     tencent::{App, SAMPLE_KEY, Tencent, signature},
 };
 use secrecy::ExposeSecret;
@@ -87,15 +87,8 @@ async fn runs_behind_the_official_runtime_interface_emulator() {
     let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
     // Reqwest asks for one, TLS or not.
     rustls::crypto::ring::default_provider().install_default().unwrap();
-    let answer = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap()
-        .post(url)
-        .body(file("events/sqs.json"))
-        .send()
-        .await
-        .unwrap();
+    let answer =
+        reqwest::Client::builder().no_proxy().build().unwrap().post(url).body(sample("sqs")).send().await.unwrap();
     assert_eq!((answer.text().await.unwrap().as_str(), tencent.accounts().len()), (r#"{"batchItemFailures":[]}"#, 4));
 }
 

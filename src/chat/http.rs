@@ -35,8 +35,7 @@ impl Http {
         // The error goes no further than here: it has the URL in it, and the URL has the signature.
         let broken =
             |error: reqwest::Error| if error.is_connect() { Failure::NoConnection } else { Failure::Interrupted };
-        let json = HeaderValue::from_static("application/json");
-        let request = client.post(url).header(CONTENT_TYPE, json).body(body);
+        let request = client.post(url).header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body);
         let response = request.send().await.map_err(broken)?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Status(response.status().as_u16()));

@@ -14,13 +14,13 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// How long a line mostly is, in bytes.
-const LENGTH: usize = 512;
+/// Room for most lines, in bytes.
+const ROOM: usize = 512;
 
 /// Writes each event as one object: its time, its level, its fields, and the span that it is in.
 ///
-/// These are the lines of `tracing_subscriber`'s own JSON format, with its fields flattened. That one reads a span's
-/// fields anew, and writes them anew, for every line.
+/// An object has the members that `tracing_subscriber`'s own JSON format gives it, with its fields flattened. That one
+/// reads a span's fields anew, and writes them anew, for every line; here they are those that the span was made with.
 pub struct Json;
 
 impl<S> Layer<S> for Json
@@ -37,17 +37,17 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let level = event.metadata().level();
-        let mut line = Object(Vec::with_capacity(LENGTH));
+        let mut line = Object(Vec::with_capacity(ROOM));
         line.text("timestamp", &DateTime::from(SystemTime::now()).fmt(Format::DateTime).unwrap_or_default());
         line.text("level", level.as_str());
         event.record(&mut line);
         if let Some(span) = context.event_span(event)
-            && let Some(Ended(span)) = span.extensions().get()
+            && let Some(Written(span)) = span.extensions().get()
         {
             line.name("span");
             line.0.extend_from_slice(span);
         }
-        let Ended(mut line) = line.end();
+        let Written(mut line) = line.end();
         line.push(b'\n');
         super::append(&line, *level <= Level::WARN);
     }
@@ -58,7 +58,7 @@ where
 struct Object(Vec<u8>);
 
 /// An object that was written.
-struct Ended(Vec<u8>);
+struct Written(Vec<u8>);
 
 impl Object {
     fn name(&mut self, name: &str) {
@@ -77,13 +77,13 @@ impl Object {
         self.value(text);
     }
 
-    fn end(mut self) -> Ended {
+    fn end(mut self) -> Written {
         // The first comma is where the brace belongs.
         if let Some(first) = self.0.first_mut() {
             *first = b'{';
         }
         self.0.push(b'}');
-        Ended(self.0)
+        Written(self.0)
     }
 }
 

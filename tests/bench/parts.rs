@@ -35,11 +35,13 @@ pub enum When {
 pub const ALL: &[Part] = &[
     part("init", 10, When::Always, |machine, binary| Box::pin(cold::init(machine, binary))),
     part("first import", 10, When::Always, |machine, binary| Box::pin(cold::first_import(machine, binary))),
-    part("no latency", 15, When::Always, |machine, binary| {
+    part("warm, no latency", 15, When::Always, |machine, binary| {
         Box::pin(warm::warm(machine, binary, Pace::HIGH, &[0], 100))
     }),
-    part("warm", 5, When::Always, |machine, binary| Box::pin(warm::warm(machine, binary, Pace::HIGH, &[50, 200], 9))),
-    part("default pace", 3, When::Always, |machine, binary| {
+    part("warm, latency", 5, When::Always, |machine, binary| {
+        Box::pin(warm::warm(machine, binary, Pace::HIGH, &[50, 200], 9))
+    }),
+    part("warm, default pace", 3, When::Always, |machine, binary| {
         Box::pin(warm::warm(machine, binary, Pace::DEFAULT, &[0, 50, 200], 1))
     }),
     part("burst", 5, When::Always, |machine, binary| Box::pin(warm::burst(machine, binary))),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use local::{
-    file,
     samples::SENDERS,
+    stand_ins::sample,
     tencent::{Reply, SAMPLE_KEY},
 };
 use serde_json::{Value, json};
@@ -37,6 +37,36 @@ async fn says_of_a_failure_what_it_means_and_what_to_do() {
             "span": {"name": "Lambda runtime invoke", "requestId": "00000000-0000-0000-0000-000000000001"},
         })
     );
+}
+
+#[tokio::test]
+async fn writes_a_failure_at_once_and_not_when_the_invocation_ends() {
+    let world = start(&[]).await;
+    world.tencent.script("late", [Reply::Late(Duration::from_secs(2))]);
+    world.tencent.script("refused", [Reply::Code(70398)]);
+    let event = batch(&["late", "refused"]);
+    let written = async {
+        while world.lines().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.lines()
+    };
+    let (written, _) = tokio::join!(written, world.invoke(&event));
+    assert_eq!(
+        (written, world.lines()),
+        (
+            vec!["refused ERROR rejected 70398".to_owned()],
+            vec!["late INFO imported -".to_owned(), "refused ERROR rejected 70398".to_owned()]
+        )
+    );
+}
+
+#[tokio::test]
+async fn writes_json_whatever_stands_in_an_id() {
+    let world = start(&[]).await;
+    let id = "\"\\ \n\u{1} \u{2028} é";
+    world.invoke(&json!([record(id, &json!({"userId": "ada"}))]).to_string()).await;
+    assert_eq!(world.lines(), vec![format!("{id} INFO imported -")]);
 }
 
 #[tokio::test]
@@ -84,7 +114,7 @@ async fn writes_nothing_secret_or_personal_at_the_finest_level() {
         let mut personal = vec![SAMPLE_KEY.to_owned(), "usersig".to_owned(), "eJw".to_owned(), "eNo".to_owned()];
         for _ in 0..3 {
             for name in samples() {
-                let text = file(&format!("events/{name}.json"));
+                let text = sample(&name);
                 world.invoke(&text).await;
                 collect(&serde_json::from_str(&text).unwrap(), &mut personal);
             }

@@ -24,6 +24,17 @@ const SENT: &str = "1795426200000";
 /// How long an invocation may take, by its deadline.
 const TIME: Duration = Duration::from_mins(2);
 
+/// A sample of `events/` whose records have just been sent: one that is days old would expire.
+///
+/// # Panics
+/// When there is no such sample, or its records were sent at another time than [`SENT`].
+pub fn sample(name: &str) -> String {
+    let text = file(&format!("events/{name}.json"));
+    assert!(!text.contains("SentTimestamp") || text.contains(SENT), "{name} was sent at another time than {SENT}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    text.replace(SENT, &now.to_string())
+}
+
 /// The function and all that is around it.
 pub struct World {
     /// Tencent.
@@ -70,13 +81,12 @@ impl World {
         }
     }
 
-    /// The same, with a sample of `events/` that has just been sent: one that is days old would expire.
+    /// The same, with a [`sample`] of `events/`.
     ///
     /// # Panics
     /// When there is no such sample, or the invocation does not end.
     pub async fn invoke_sample(&self, name: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        self.invoke(&file(&format!("events/{name}.json")).replace(SENT, &now.to_string())).await
+        self.invoke(&sample(name)).await
     }
 
     /// The lines of the log about messages: `message level outcome code`, in order of the message IDs.
