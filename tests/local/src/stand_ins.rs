@@ -27,7 +27,7 @@ const TIME: Duration = Duration::from_mins(2);
 /// A sample of `events/` whose records have just been sent: one that is days old would expire.
 ///
 /// # Panics
-/// When there is no such sample, or its records were sent at another time than [`SENT`].
+/// When there is no such sample, or its records were sent at another time than those of all others.
 pub fn sample(name: &str) -> String {
     let text = file(&format!("events/{name}.json"));
     assert!(!text.contains("SentTimestamp") || text.contains(SENT), "{name} was sent at another time than {SENT}");
