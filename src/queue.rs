@@ -58,7 +58,8 @@ impl Queue {
         });
         let url = batch.first().map(|(receipt, _)| self.url_of(&receipt.queue_arn));
         let call = self.sqs.change_message_visibility_batch().set_queue_url(url).set_entries(Some(entries.collect()));
-        let failed = match call.send().await {
+        // Its future has 5 KB, which every invocation would have with it, though few messages are delayed.
+        let failed = match Box::pin(call.send()).await {
             Ok(answer) => answer.failed().first().map(|entry| (answer.failed().len(), entry.code().to_owned())),
             Err(error) => Some((batch.len(), reason(&error))),
         };
