@@ -190,7 +190,8 @@ fn check_signature(world: &mut World, url: &Url, key: &str) -> Result<(), i64> {
     }
     let app = App { key: key.to_owned(), ..App::default() };
     let seconds = u64::try_from(epoch_millis(now) / 1000).unwrap();
-    signature::check(&app, &query, seconds).map_err(Behaviour::code)?;
+    let claims = query.get("usersig").and_then(|user_sig| signature::read(user_sig));
+    signature::check(&app, &query, claims.as_ref(), seconds).map_err(Behaviour::code)?;
     let key = if key == NEW_KEY { NEW_KEY } else { local::tencent::SAMPLE_KEY };
     world.tencent.good.insert(query.get("usersig").unwrap().clone(), (now, key));
     Ok(())

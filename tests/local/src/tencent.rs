@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::serve::{Place, Received, Server, Traffic, lock, serve, sleep_until};
 use behaviour::Behaviour;
+use signature::Claims;
 
 /// The sample key of Tencent's public documentation: the stand-in's, unless it is told another.
 pub const SAMPLE_KEY: &str = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e";
@@ -127,7 +128,8 @@ struct State {
     jitter: Option<fastrand::Rng>,
     faults: Option<(fastrand::Rng, f64)>,
     failed: BTreeMap<String, usize>,
-    signatures: BTreeSet<String>,
+    /// What each says, if it is one: the same in every call.
+    signatures: BTreeMap<String, Option<Claims>>,
     calls: Vec<Call>,
     doomed: usize,
     connections: usize,
@@ -246,7 +248,7 @@ impl Tencent {
 
     /// Every `UserSig` that has been sent.
     pub fn signatures(&self) -> BTreeSet<String> {
-        lock(&self.state).signatures.clone()
+        lock(&self.state).signatures.keys().cloned().collect()
     }
 
     /// Sets how many calls of one command there may be a second.
@@ -293,7 +295,9 @@ async fn answer(state: &Mutex<State>, request: Received) -> Response<Full<Bytes>
             return respond(404, "text/plain", Vec::new());
         }
         let doomed = request.connection <= state.doomed;
-        state.signatures.extend(query.get("usersig").cloned());
+        if let Some(user_sig) = query.get("usersig").filter(|user_sig| !state.signatures.contains_key(*user_sig)) {
+            state.signatures.insert(user_sig.clone(), signature::read(user_sig));
+        }
         state.calls.push(Call {
             command: command.clone(),
             user_id: user_id.clone(),
@@ -375,7 +379,8 @@ impl State {
             return Err(self.refuse(B::UnknownCommand));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        signature::check(&self.app, query, now).map_err(|behaviour| self.refuse(behaviour))?;
+        let claims = query.get("usersig").and_then(|user_sig| self.signatures.get(user_sig)?.as_ref());
+        signature::check(&self.app, query, claims, now).map_err(|behaviour| self.refuse(behaviour))?;
         let second = Instant::now().checked_sub(Duration::from_secs(1));
         let recent = self.calls.iter().rev().take_while(|call| Some(call.at) > second);
         let rate = self.app.rate;

@@ -56,24 +56,25 @@ pub fn is_signed_with(claims: &Claims, key: &str) -> bool {
     mac.is_ok_and(|mac| mac.verify_slice(&claimed).is_ok())
 }
 
-/// Checks the query of a request at the time `now` (Unix seconds).
+/// Checks the query of a request at the time `now` (Unix seconds); `claims` are what its `usersig` says, if it is one.
 ///
 /// # Errors
 /// The behaviour that a refused request meets.
-pub fn check(app: &App, query: &BTreeMap<String, String>, now: u64) -> Result<(), Behaviour> {
+pub fn check(app: &App, query: &BTreeMap<String, String>, claims: Option<&Claims>, now: u64) -> Result<(), Behaviour> {
     let field = |name: &str| query.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let id = field("sdkappid").ok_or(Behaviour::NoAppId)?;
     if id != app.sdk_app_id.to_string() {
         return Err(Behaviour::UnknownApp);
     }
-    let claims = read(field("usersig").ok_or(Behaviour::NoSignature)?).ok_or(Behaviour::UnreadableSignature)?;
+    field("usersig").ok_or(Behaviour::NoSignature)?;
+    let claims = claims.ok_or(Behaviour::UnreadableSignature)?;
     if claims.sdk_app_id != app.sdk_app_id {
         return Err(Behaviour::SignedForAnotherApp);
     }
     if field("identifier") != Some(&claims.identifier) {
         return Err(Behaviour::SignedForAnotherIdentifier);
     }
-    if !is_signed_with(&claims, &app.key) {
+    if !is_signed_with(claims, &app.key) {
         return Err(Behaviour::SignedWithAnotherKey);
     }
     if now >= claims.time.saturating_add(claims.expire) {
