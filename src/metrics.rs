@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
     import::Attempt,
@@ -18,6 +20,8 @@ use crate::{
 pub const NAMESPACE: &str = "ChatSignupImport";
 /// Most values of one metric in one document (embedded metric format).
 const MAX_VALUES: usize = 100;
+/// Room for the documents of most invocations, in bytes.
+const ROOM: usize = 3 * 1024;
 
 /// The numbers of one invocation.
 #[derive(Default)]
@@ -65,73 +69,100 @@ impl Tally {
     /// `level` is the lowest level that Lambda's log filter lets through: without it, a filter above INFO would
     /// drop the metrics, and every alarm would go blind.
     pub fn lines(&self, function: &str, level: &str, now: SystemTime, cold_start: bool) -> String {
-        let mut lines = String::new();
         let timestamp = DateTime::from(now).fmt(Format::DateTime).unwrap_or_default();
-        let mut document = |metrics: Vec<Metric>, code: Option<&str>| {
-            let document = Document { timestamp: &timestamp, now, level, function, metrics: &metrics, code };
-            // It goes into memory, and every key of it is a text: it cannot fail.
-            lines.push_str(&serde_json::to_string(&document).unwrap_or_default());
-            lines.push('\n');
-        };
-
-        let count = |name: &str, count: u64| Metric::new(name, "Count", Number::One(count));
-        let mut metrics: Vec<_> = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"]
-            .map(|name| count(name, self.of(&name.to_ascii_lowercase())))
-            .into();
+        let head = Head { timestamp, now, level, function };
+        let mut lines = Vec::with_capacity(ROOM);
+        let outcomes = ["Imported", "Present", "Ignored", "Deferred", "Blocked", "Rejected"];
+        let mut metrics: Vec<_> = outcomes.map(|name| Metric::count(name, self.of(&name.to_ascii_lowercase()))).into();
         let signups = self.outcomes.iter().filter(|(label, _)| **label != Outcome::Ignored.label());
-        metrics.push(count("Signups", signups.map(|(_, count)| count).sum()));
+        metrics.push(Metric::count("Signups", signups.map(|(_, count)| count).sum()));
         // Also where there are none: an alarm that hears of a zero is over.
-        let troubles = Trouble::COUNTED.map(|trouble| (trouble, self.troubles.get(&trouble).copied()));
-        metrics.extend(troubles.map(|(trouble, of)| count(&format!("{trouble:?}"), of.unwrap_or_default())));
-        metrics.push(Metric::new("OldestUnfinished", "Seconds", Number::One(self.oldest_unfinished.as_secs())));
-        metrics.push(count("ColdStart", u64::from(cold_start)));
-        metrics.push(count("FittedProfiles", self.fitted));
-        metrics.push(count("OddUserIds", self.odd_user_ids));
-        document(metrics, None);
+        let troubles = Trouble::COUNTED.iter().map(|(name, trouble)| (*name, self.troubles.get(trouble).copied()));
+        metrics.extend(troubles.map(|(name, of)| Metric::count(name, of.unwrap_or_default())));
+        metrics.push(Metric { unit: "Seconds", ..Metric::count("OldestUnfinished", self.oldest_unfinished.as_secs()) });
+        metrics.push(Metric::count("ColdStart", u64::from(cold_start)));
+        metrics.push(Metric::count("FittedProfiles", self.fitted));
+        metrics.push(Metric::count("OddUserIds", self.odd_user_ids));
+        head.write(&mut lines, &TOTALS, &metrics, None);
         for calls in self.calls.chunks(MAX_VALUES) {
             let latencies: Vec<u64> = calls.iter().map(|(latency, _)| *latency).collect();
             // The average is the share of the calls.
             let refused: Vec<u64> = calls.iter().map(|(_, refused)| u64::from(*refused)).collect();
-            let latencies = Metric::new("CallLatency", "Milliseconds", Number::Many(latencies));
-            document(vec![latencies, Metric::new("RateLimited", "Count", Number::Many(refused))], None);
+            let latencies = Metric { name: "CallLatency", unit: "Milliseconds", value: latencies };
+            let refused = Metric { name: "RateLimited", unit: "Count", value: refused };
+            head.write(&mut lines, &CALLS, &[latencies, refused], None);
         }
         for (code, failures) in &self.codes {
-            document(vec![count("Failures", *failures)], Some(code));
+            head.write(&mut lines, &FAILURES, &[Metric::count("Failures", *failures)], Some(code));
         }
-        lines
+        // It was JSON, which is UTF-8.
+        String::from_utf8(lines).unwrap_or_default()
+    }
+}
+
+/// A kind of document: the names and units of its metrics are the same in all of them.
+struct Kind {
+    dimensions: &'static [&'static str],
+    /// What each document says of its metrics, written once.
+    directive: OnceLock<Box<RawValue>>,
+}
+
+static TOTALS: Kind = Kind::new(&["FunctionName"]);
+static CALLS: Kind = Kind::new(&["FunctionName"]);
+static FAILURES: Kind = Kind::new(&["FunctionName", "ErrorCode"]);
+
+impl Kind {
+    const fn new(dimensions: &'static [&'static str]) -> Self {
+        Self { dimensions, directive: OnceLock::new() }
+    }
+
+    fn directive<V: Serialize>(&self, metrics: &[Metric<V>]) -> &RawValue {
+        self.directive.get_or_init(|| {
+            let directive = MetricDirective { namespace: NAMESPACE, dimensions: [self.dimensions], metrics };
+            // As below: it cannot fail.
+            to_raw_value(&directive).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        })
+    }
+}
+
+/// What all documents of an invocation have in common.
+struct Head<'a> {
+    timestamp: String,
+    now: SystemTime,
+    level: &'a str,
+    function: &'a str,
+}
+
+impl Head<'_> {
+    fn write<V: Serialize>(&self, lines: &mut Vec<u8>, kind: &Kind, metrics: &[Metric<V>], code: Option<&str>) {
+        let document = Document { head: self, directive: kind.directive(metrics), metrics, code };
+        // It goes into memory, and every key of it is a text: it cannot fail.
+        let _ = serde_json::to_writer(&mut *lines, &document);
+        lines.push(b'\n');
     }
 }
 
 /// One metric of a document.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metric {
-    name: String,
+struct Metric<V> {
+    name: &'static str,
     unit: &'static str,
     #[serde(skip)]
-    value: Number,
+    value: V,
 }
 
-impl Metric {
-    fn new(name: &str, unit: &'static str, value: Number) -> Self {
-        Self { name: name.to_owned(), unit, value }
+impl Metric<u64> {
+    fn count(name: &'static str, count: u64) -> Self {
+        Self { name, unit: "Count", value: count }
     }
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Number {
-    One(u64),
-    Many(Vec<u64>),
-}
-
 /// A line of metrics, written without a tree of it: there are some of them in every invocation.
-struct Document<'a> {
-    timestamp: &'a str,
-    now: SystemTime,
-    level: &'a str,
-    function: &'a str,
-    metrics: &'a [Metric],
+struct Document<'a, V> {
+    head: &'a Head<'a>,
+    directive: &'a RawValue,
+    metrics: &'a [Metric<V>],
     code: Option<&'a str>,
 }
 
@@ -139,29 +170,28 @@ struct Document<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {
     timestamp: u128,
-    cloud_watch_metrics: [MetricDirective<'a>; 1],
+    cloud_watch_metrics: [&'a RawValue; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct MetricDirective<'a> {
+struct MetricDirective<'a, V> {
     namespace: &'static str,
-    dimensions: [&'a [&'static str]; 1],
-    metrics: &'a [Metric],
+    dimensions: [&'static [&'static str]; 1],
+    metrics: &'a [Metric<V>],
 }
 
-impl Serialize for Document<'_> {
+impl<V: Serialize> Serialize for Document<'_, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let dimensions: &[_] = if self.code.is_some() { &["FunctionName", "ErrorCode"] } else { &["FunctionName"] };
-        let directive = MetricDirective { namespace: NAMESPACE, dimensions: [dimensions], metrics: self.metrics };
-        let timestamp = self.now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let Head { timestamp: text, now, level, function } = self.head;
+        let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("timestamp", self.timestamp)?;
-        line.serialize_entry("level", self.level)?;
-        line.serialize_entry("FunctionName", self.function)?;
-        line.serialize_entry("_aws", &Metadata { timestamp, cloud_watch_metrics: [directive] })?;
+        line.serialize_entry("timestamp", text)?;
+        line.serialize_entry("level", level)?;
+        line.serialize_entry("FunctionName", function)?;
+        line.serialize_entry("_aws", &Metadata { timestamp, cloud_watch_metrics: [self.directive] })?;
         for metric in self.metrics {
-            line.serialize_entry(&metric.name, &metric.value)?;
+            line.serialize_entry(metric.name, &metric.value)?;
         }
         if let Some(code) = self.code {
             line.serialize_entry("ErrorCode", code)?;

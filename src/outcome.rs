@@ -88,18 +88,18 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Those that matter by their number.
-    pub const COUNTED: [Self; 10] = [
-        Self::AccountLimit,
-        Self::Malformed,
-        Self::Refused,
-        Self::Expired,
-        Self::CredentialRefused,
-        Self::SetUpBlocked,
-        Self::SecretUnreadable,
-        Self::UnknownCode,
-        Self::NotParked,
-        Self::Panicked,
+    /// Those that matter by their number, by the names of their metrics.
+    pub const COUNTED: [(&str, Self); 10] = [
+        ("AccountLimit", Self::AccountLimit),
+        ("Malformed", Self::Malformed),
+        ("Refused", Self::Refused),
+        ("Expired", Self::Expired),
+        ("CredentialRefused", Self::CredentialRefused),
+        ("SetUpBlocked", Self::SetUpBlocked),
+        ("SecretUnreadable", Self::SecretUnreadable),
+        ("UnknownCode", Self::UnknownCode),
+        ("NotParked", Self::NotParked),
+        ("Panicked", Self::Panicked),
     ];
 }
 

@@ -454,6 +454,11 @@ fn writes_metrics_that_cloudwatch_reads_at_any_log_level() {
     tally.count(&Attempt::without_call(Outcome::Ignored));
     tally.comes_back(Duration::from_millis(61_999));
     tally.comes_back(Duration::from_secs(9));
+    // Of what is the same in every document, nothing may be the first one's alone.
+    let mut first = Tally::default();
+    let (outcome, latency) = (Outcome::of_call(refused(70402)), Some(Duration::from_secs(1)));
+    first.count(&Attempt { latency, ..Attempt::without_call(outcome) });
+    first.lines("another", "INFO", UNIX_EPOCH, false);
     let lines = tally.lines("f", "WARN", UNIX_EPOCH + Duration::from_secs(1), true);
     let mut lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let line = |dimensions: Value, metrics: Value, values: Value| {
@@ -518,6 +523,9 @@ fn tells_what_a_person_has_to_see_to() {
         Some(Trouble::UnknownCode),
     ];
     assert_eq!(codes, expected);
+    for (name, trouble) in Trouble::COUNTED {
+        assert_eq!(name, format!("{trouble:?}"));
+    }
     let of_status = |status| Outcome::of_call(Failure::Status(status)).cause().and_then(|cause| cause.trouble);
     assert_eq!([429, 502, 404].map(of_status), [Some(Trouble::RateLimited), None, Some(Trouble::SetUpBlocked)]);
     let rejected = Outcome::of_call(refused(70398));
