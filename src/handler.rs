@@ -198,9 +198,11 @@ impl Handler {
         // What is not done by then had no time.
         let _ = timeout_at(deadline, done).await;
         let mut desk = desk.into_inner();
-        let finished: HashSet<&str> = desk.reports.iter().map(|report| report.message.id.as_str()).collect();
-        for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
-            self.report(message, not_tried(Outcome::out_of_time()), &mut desk);
+        if desk.reports.len() < messages.len() {
+            let finished: HashSet<&str> = desk.reports.iter().map(|report| report.message.id.as_str()).collect();
+            for message in messages.iter().filter(|message| !finished.contains(message.id.as_str())) {
+                self.report(message, not_tried(Outcome::out_of_time()), &mut desk);
+            }
         }
         desk.reports
     }
@@ -273,13 +275,17 @@ fn not_tried(outcome: Outcome) -> Vec<Attempt> {
 }
 
 /// Sorts messages into lanes: a FIFO group keeps its order in one, any other message has one of its own.
-fn lanes(messages: &[Message]) -> impl Iterator<Item = Vec<&Message>> {
-    let mut lanes: BTreeMap<(bool, &str), Vec<&Message>> = BTreeMap::new();
+fn lanes(messages: &[Message]) -> Vec<Vec<&Message>> {
+    let mut lanes = Vec::with_capacity(messages.len());
+    let mut groups: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
     for message in messages {
-        let group = message.group.as_deref();
-        lanes.entry((group.is_some(), group.unwrap_or(&message.id))).or_default().push(message);
+        match &message.group {
+            Some(group) => groups.entry(group).or_default().push(message),
+            None => lanes.push(vec![message]),
+        }
     }
-    lanes.into_values()
+    lanes.extend(groups.into_values());
+    lanes
 }
 
 impl<'a> Report<'a> {
