@@ -81,7 +81,8 @@ fn client(tls: &ClientConfig, idle_connections: usize) -> Result<Client, reqwest
         .tls_backend_preconfigured(tls.clone())
         .pool_max_idle_per_host(idle_connections)
         .redirect(Policy::none())
-        .retry(reqwest::retry::never())
+        // Without the 0, a request is still cloned for the retry that never comes.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(reqwest::Error::without_url)
