@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench                       all parts but those that take minutes
-//! cargo bench -- warm               those whose names have this in them; with fleet or long, five and ten minutes
+//! cargo bench -- warm               those whose names have this in them; with fleet or long, five minutes and one
 //! cargo bench -- --against OTHER    the same of another binary too, in turns, and how the two compare
 //! cargo bench -- --repeats 30       so many times each
 //! cargo bench -- --check            the counts only, against those accepted in tests/bench/baseline.json
