@@ -128,7 +128,7 @@ struct State {
     jitter: Option<fastrand::Rng>,
     faults: Option<(fastrand::Rng, f64)>,
     failed: BTreeMap<String, usize>,
-    /// What each says, if it is one: the same in every call.
+    /// Each that was sent, and what it says if it can be read.
     signatures: BTreeMap<String, Option<Claims>>,
     calls: Vec<Call>,
     doomed: usize,
